@@ -1,0 +1,44 @@
+"""The error family: every message is one line that names the file, field or value and what to do."""
+
+__all__ = [
+    "CaptionError",
+    "MontageError",
+    "QueryError",
+    "RecordingError",
+    "ScoringError",
+    "SleepLMError",
+    "StoreError",
+    "WeightsError",
+]
+
+
+class SleepLMError(Exception):
+    """Bad input that a user can mend; the command line prints it and exits with code 2."""
+
+
+class RecordingError(SleepLMError):
+    """A signal file that cannot be read, or holds nothing usable."""
+
+
+class MontageError(SleepLMError):
+    """A channel mapping that does not fit the file or the montage."""
+
+
+class ScoringError(SleepLMError):
+    """A scoring file that cannot be read, or belongs to another night."""
+
+
+class WeightsError(SleepLMError):
+    """Model weights that cannot be found, trusted, or fitted to their config."""
+
+
+class CaptionError(SleepLMError):
+    """A caption request for a system that the model does not describe."""
+
+
+class QueryError(SleepLMError):
+    """A question's argument (epoch, time, system, event) that this night cannot answer."""
+
+
+class StoreError(SleepLMError):
+    """A case store that does not fit the model, or is in use by another writer."""

@@ -1,0 +1,340 @@
+"""Stages and events of one night, by a named scorer.
+
+Times are seconds from the start of the *recording* once a scoring is aligned
+(:meth:`Scoring.aligned`), and from the scoring's own start before that.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from sleeplm.errors import ScoringError
+
+__all__ = [
+    "EPOCH_S",
+    "EVENT_KINDS",
+    "RESPIRATORY_KINDS",
+    "SLEEP_STAGES",
+    "STAGES",
+    "UNSCORED",
+    "Event",
+    "Scorer",
+    "Scoring",
+]
+
+EPOCH_S = 30.0
+STAGES = ("W", "N1", "N2", "N3", "R")
+SLEEP_STAGES = ("N1", "N2", "N3", "R")
+UNSCORED = "unscored"
+EVENT_KINDS = (
+    "obstructive_apnea",
+    "central_apnea",
+    "mixed_apnea",
+    "hypopnea",
+    "rera",
+    "desaturation",
+    "arousal",
+    "limb_movement",
+    "plm",
+    "snore",
+    "bradycardia",
+    "tachycardia",
+    "cheyne_stokes",
+    "artifact",
+)
+RESPIRATORY_KINDS = ("obstructive_apnea", "central_apnea", "mixed_apnea", "hypopnea")
+SCORER_KINDS = ("expert", "automatic", "model")
+
+
+@dataclass(frozen=True)
+class Event:
+    """One scored event.
+
+    Parameters
+    ----------
+    kind : str
+        One of :data:`EVENT_KINDS`.
+    onset_s, duration_s : float
+        Seconds; the duration is never negative.
+    channel : str or None
+        A montage channel name (``"AF"``, ``"SPO2"``, …) where the scoring names one.
+    confidence : float or None
+        0–1; ranks events of one scorer, and is a probability only where the scorer says so.
+    evidence : dict
+        Typed measurements that belong to the event: ``baseline_pct``, ``nadir_pct`` of a
+        desaturation, ``flow_reduction_pct`` … No free text of a file.
+
+    Raises
+    ------
+    ScoringError
+        The kind is not on the allow-list, or a time is not finite or negative in length.
+    """
+
+    kind: str
+    onset_s: float
+    duration_s: float
+    channel: str | None = None
+    confidence: float | None = None
+    evidence: dict[str, float] = field(default_factory=dict, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.kind not in EVENT_KINDS:
+            raise ScoringError(
+                f"event kind {self.kind!r} is not known; use one of {', '.join(EVENT_KINDS)}"
+            )
+        if not np.isfinite(self.onset_s) or not np.isfinite(self.duration_s):
+            raise ScoringError(f"{self.kind}: onset and duration must be finite numbers of seconds")
+        if self.duration_s < 0:
+            raise ScoringError(f"{self.kind} at {self.onset_s} s: negative duration")
+
+    @property
+    def end_s(self) -> float:
+        return self.onset_s + self.duration_s
+
+    def overlaps(self, start_s: float, end_s: float) -> bool:
+        """Whether any part of the event lies in [start_s, end_s)."""
+        return self.onset_s < end_s and max(self.end_s, self.onset_s + 1e-6) > start_s
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Whose scoring it is: ``kind`` expert, automatic or model, with a name and a version."""
+
+    kind: str
+    name: str = ""
+    version: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in SCORER_KINDS:
+            raise ScoringError(
+                f"scorer kind {self.kind!r} is not known; use one of {', '.join(SCORER_KINDS)}"
+            )
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """Stages and events of one night.
+
+    Parameters
+    ----------
+    stages : tuple of str
+        One per 30-s epoch: ``W N1 N2 N3 R`` or ``unscored``.
+    events : tuple of Event
+        Sorted by onset.
+    scorer : Scorer
+        Whose work it is.
+    start : datetime or None
+        Clock time of the first epoch, without a time zone, as EDF keeps it.
+    offset_s : float
+        Seconds from the start of the recording to the first scored epoch of the file; 0 until
+        the scoring is aligned with a recording.
+    lights_off_s, lights_on_s : float or None
+        Seconds, where the scoring states them.
+    probabilities : array [n_epochs, 5] or None
+        Per epoch, in the order of :data:`STAGES`.
+    has_events : bool
+        False where the source holds stages only (a hypnogram), so that "no events" is not
+        mistaken for "no apneas".
+    problems : tuple of str
+        What was left out while reading, in one sentence each.
+    """
+
+    stages: tuple[str, ...]
+    events: tuple[Event, ...] = ()
+    scorer: Scorer = Scorer("expert")
+    start: datetime | None = None
+    offset_s: float = 0.0
+    lights_off_s: float | None = None
+    lights_on_s: float | None = None
+    probabilities: np.ndarray | None = field(default=None, compare=False)
+    has_events: bool = True
+    problems: tuple[str, ...] = ()
+    meta: dict[str, Any] = field(default_factory=dict, compare=False)
+
+    def __post_init__(self) -> None:
+        known = (*STAGES, UNSCORED)
+        for number, stage in enumerate(self.stages, start=1):
+            if stage not in known:
+                raise ScoringError(
+                    f"epoch {number}: stage {stage!r} is not known; use one of {', '.join(known)}"
+                )
+        ordered = tuple(sorted(self.events, key=lambda event: (event.onset_s, event.kind)))
+        object.__setattr__(self, "events", ordered)
+        if self.probabilities is not None and self.probabilities.shape != (
+            len(self.stages),
+            len(STAGES),
+        ):
+            raise ScoringError(
+                f"stage probabilities have shape {self.probabilities.shape}, "
+                f"expected {(len(self.stages), len(STAGES))}"
+            )
+
+    @property
+    def n_epochs(self) -> int:
+        return len(self.stages)
+
+    def stage_at(self, time_s: float) -> str:
+        """Stage of the epoch that holds ``time_s``; ``unscored`` outside the scoring."""
+        index = int(time_s // EPOCH_S)
+        return self.stages[index] if 0 <= index < len(self.stages) else UNSCORED
+
+    def events_of(self, kinds: str | Iterable[str]) -> tuple[Event, ...]:
+        """Events of one or several kinds, by onset."""
+        wanted = {kinds} if isinstance(kinds, str) else set(kinds)
+        return tuple(event for event in self.events if event.kind in wanted)
+
+    def in_sleep(self, event: Event) -> bool:
+        """Whether any part of the event lies in an epoch that is scored as sleep (AASM)."""
+        return self.sleep_stage_of(event) is not None
+
+    def sleep_stage_of(self, event: Event) -> str | None:
+        """Stage of the first sleep epoch that the event touches; None for one all in wake.
+
+        Attribution by the first sleep epoch counts an event across a stage edge once.
+        """
+        return next((stage for stage in self._stages_under(event) if stage in SLEEP_STAGES), None)
+
+    def _stages_under(self, event: Event) -> Iterator[str]:
+        first = int(event.onset_s // EPOCH_S)
+        last = int(np.ceil(max(event.end_s, event.onset_s + 1e-6) / EPOCH_S))
+        for index in range(max(first, 0), min(last, len(self.stages))):
+            yield self.stages[index]
+
+    def aligned(self, start: datetime | None, n_epochs: int) -> Scoring:
+        """The same scoring on a recording's clock: ``n_epochs`` epochs from its start.
+
+        With clock times on both sides the scoring is moved by their difference: stages by whole
+        epochs (nearest), events exactly. Without them both are taken to start together.
+
+        Raises
+        ------
+        ScoringError
+            Scoring and recording do not overlap: they are of different nights.
+        """
+        offset_s = 0.0
+        if start is not None and self.start is not None:
+            offset_s = (self.start - start).total_seconds()
+            if abs(offset_s) > 12 * 3600 and self.meta.get("start_has_date") is False:
+                offset_s -= round(offset_s / 86400) * 86400
+        shift = round(offset_s / EPOCH_S)
+        if self.stages and (shift >= n_epochs or shift + len(self.stages) <= 0):
+            raise ScoringError(
+                f"the scoring (from {self.start}, {len(self.stages)} epochs) does not overlap the "
+                f"recording (from {start}, {n_epochs} epochs): it is of another night; "
+                "name the right file with --scoring"
+            )
+        stages = [UNSCORED] * n_epochs
+        probabilities = None
+        if self.probabilities is not None:
+            probabilities = np.full((n_epochs, len(STAGES)), np.nan, dtype=np.float32)
+        for index, stage in enumerate(self.stages):
+            if 0 <= index + shift < n_epochs:
+                stages[index + shift] = stage
+                if probabilities is not None and self.probabilities is not None:
+                    probabilities[index + shift] = self.probabilities[index]
+        end_s = n_epochs * EPOCH_S
+        events = tuple(
+            replace(event, onset_s=event.onset_s + offset_s)
+            for event in self.events
+            if 0 <= event.onset_s + offset_s < end_s
+        )
+        problems = list(self.problems)
+        if len(self.events) > len(events):
+            problems.append(
+                f"{len(self.events) - len(events)} scored events lie outside the recording"
+            )
+
+        def moved(time_s: float | None) -> float | None:
+            return None if time_s is None else time_s + offset_s
+
+        return replace(
+            self,
+            stages=tuple(stages),
+            events=events,
+            start=start if start is not None else self.start,
+            offset_s=offset_s,
+            lights_off_s=moved(self.lights_off_s),
+            lights_on_s=moved(self.lights_on_s),
+            probabilities=probabilities,
+            problems=tuple(problems),
+        )
+
+    def to_json(self) -> str:
+        """The scoring JSON of the house (epoch_s, start, stages, events, scorer, meta)."""
+        return json.dumps(
+            {
+                "epoch_s": EPOCH_S,
+                "start": self.start.isoformat() if self.start else None,
+                "stages": list(self.stages),
+                "events": [
+                    {
+                        "kind": event.kind,
+                        "onset_s": event.onset_s,
+                        "duration_s": event.duration_s,
+                        "channel": event.channel,
+                        **({"confidence": event.confidence} if event.confidence is not None else {}),
+                        **({"evidence": event.evidence} if event.evidence else {}),
+                    }
+                    for event in self.events
+                ],
+                "scorer": {
+                    "kind": self.scorer.kind,
+                    "name": self.scorer.name,
+                    "version": self.scorer.version,
+                },
+                "lights_off_s": self.lights_off_s,
+                "lights_on_s": self.lights_on_s,
+                "has_events": self.has_events,
+                "meta": self.meta,
+            },
+            indent=1,
+        )
+
+    @classmethod
+    def from_json(cls, text: str, name: str = "scoring JSON") -> Scoring:
+        """Read :meth:`to_json`; ``name`` stands in the error messages.
+
+        Raises
+        ------
+        ScoringError
+            Not JSON, a field is missing, or epochs are not 30 s long.
+        """
+        try:
+            data = json.loads(text)
+            if float(data.get("epoch_s", EPOCH_S)) != EPOCH_S:
+                raise ScoringError(f"{name}: epoch_s is {data['epoch_s']}, only 30-s epochs are read")
+            scorer = data.get("scorer") or {"kind": "expert"}
+            if isinstance(scorer, str):
+                scorer = {"kind": scorer if scorer in SCORER_KINDS else "expert", "name": scorer}
+            return cls(
+                stages=tuple(data["stages"]),
+                events=tuple(
+                    Event(
+                        entry["kind"],
+                        float(entry["onset_s"]),
+                        float(entry["duration_s"]),
+                        entry.get("channel"),
+                        entry.get("confidence"),
+                        dict(entry.get("evidence") or {}),
+                    )
+                    for entry in data.get("events", [])
+                ),
+                scorer=Scorer(scorer["kind"], scorer.get("name", ""), scorer.get("version")),
+                start=datetime.fromisoformat(data["start"]) if data.get("start") else None,
+                lights_off_s=data.get("lights_off_s"),
+                lights_on_s=data.get("lights_on_s"),
+                has_events=bool(data.get("has_events", True)),
+                meta=dict(data.get("meta") or {}),
+            )
+        except ScoringError:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ScoringError(
+                f"{name}: not a scoring JSON ({error!r}); it needs stages and events"
+            ) from error
