@@ -1,0 +1,116 @@
+"""The arguments that an LLM fills in: plain JSON types, each with a description.
+
+The night is not among them: it comes from the :class:`tools.session.Session` of the runtime.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from tools.when import When
+
+__all__ = [
+    "SECTIONS",
+    "SYSTEMS",
+    "DescribeArguments",
+    "LocateArguments",
+    "Order",
+    "Section",
+    "SimilarArguments",
+    "SummarizeArguments",
+    "System",
+    "When",
+]
+
+System = Literal["brain", "cardiac", "respiratory", "somatic", "stage_event"]
+Section = Literal[
+    "recording",
+    "sleep",
+    "stages",
+    "respiratory",
+    "oximetry",
+    "arousals",
+    "cardiac",
+    "movement",
+    "position",
+]
+Order = Literal["time", "longest", "shortest", "deepest", "confidence"]
+SYSTEMS: tuple[System, ...] = ("brain", "cardiac", "respiratory", "somatic", "stage_event")
+SECTIONS: tuple[Section, ...] = (
+    "recording",
+    "sleep",
+    "stages",
+    "respiratory",
+    "oximetry",
+    "arousals",
+    "cardiac",
+    "movement",
+    "position",
+)
+
+
+class _Arguments(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class DescribeArguments(_Arguments):
+    """Describe one physiological system in words and measurements."""
+
+    system: System = Field(
+        description="brain (EEG, EOG), cardiac (ECG, heart rate), respiratory (airflow, effort, "
+        "SpO2), somatic (body position, chin EMG), stage_event (sleep stage, scored events)"
+    )
+    when: When | None = Field(None, description="part of the night; omit for the whole night")
+
+
+class LocateArguments(_Arguments):
+    """Find, list and count events."""
+
+    query: str = Field(
+        min_length=1,
+        max_length=200,
+        description="what to find, in words, e.g. 'obstructive apnea', 'desaturation', 'arousal'; "
+        "any other description is searched by the model",
+    )
+    when: When | None = Field(None, description="part of the night; omit for the whole night")
+    limit: int = Field(20, ge=1, le=200, description="how many events to list; counts cover all")
+    order: Order = Field("time", description="order of the listed events; deepest = lowest SpO2")
+    min_duration_s: float | None = Field(
+        None, ge=0, description="only events at least this long, in seconds"
+    )
+    max_nadir_pct: float | None = Field(
+        None, gt=0, le=100, description="only events whose lowest SpO2 is below this, in %"
+    )
+
+
+class SimilarArguments(_Arguments):
+    """Find epochs or nights that resemble one epoch, a text, or this night. Give exactly one."""
+
+    epoch: int | None = Field(None, ge=1, description="number of the epoch to compare with")
+    text: str | None = Field(
+        None, min_length=1, max_length=400, description="a description in words to compare with"
+    )
+    night: bool = Field(False, description="true: find nights that resemble this whole night")
+    limit: int = Field(5, ge=1, le=50, description="how many results")
+    scope: Literal["night", "store"] = Field(
+        "night", description="search in this night, or across all nights in the case store"
+    )
+
+    @model_validator(mode="after")
+    def _one_query(self) -> SimilarArguments:
+        given = [self.epoch is not None, self.text is not None, self.night]
+        if sum(given) != 1:
+            raise ValueError("give exactly one of epoch, text, or night=true")
+        if self.night:
+            self.scope = "store"
+        return self
+
+
+class SummarizeArguments(_Arguments):
+    """The sleep report of the night."""
+
+    sections: list[Section] | None = Field(
+        None, description="sections to report; omit for all of them"
+    )

@@ -1,0 +1,209 @@
+"""What tools hand to the screen: typed results, each fact with its source, unit and place in time.
+
+The text for the LLM is a field of the artifact (``text``), so the command line, the page and the
+grounding check all read one object. ``onset_s`` counts from the start of the recording; ``epoch``
+is the number that people see, counted from 1.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
+
+__all__ = [
+    "Artifact",
+    "Case",
+    "Description",
+    "EpochCaption",
+    "EventList",
+    "Evidence",
+    "Failure",
+    "FoundEvent",
+    "MeasuredField",
+    "NightReport",
+    "ScopeView",
+    "SimilarCases",
+    "Source",
+    "StageShare",
+]
+
+Source = Literal["expert", "automatic", "model", "measured"]
+
+
+class Evidence(BaseModel):
+    """One citable fact: what was said, by which source, and where in the night it stands."""
+
+    kind: Literal["event", "epoch", "quantity", "caption", "case"]
+    source: str = Field(description="expert, automatic, model or measured")
+    text: str
+    value: float | None = None
+    unit: str = ""
+    epoch: int | None = Field(None, description="epoch number, counted from 1")
+    onset_s: float | None = None
+    end_s: float | None = None
+    clock: str | None = None
+    field: str | None = Field(None, description="name of the quantity or the event kind")
+
+
+class ScopeView(BaseModel):
+    """The part of the night that a tool looked at."""
+
+    text: str = Field(description="the scope in words, e.g. 'N2 in epochs 1-480'")
+    n_epochs: int
+    first_epoch: int | None = Field(None, description="number of the first epoch in scope")
+    last_epoch: int | None = None
+    onset_s: float | None = None
+    end_s: float | None = None
+
+
+class Artifact(BaseModel):
+    """What every tool returns beside its text."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    tool: str
+    source: str = Field(description="whose work the result rests on, in words of `Source`")
+    night: str = Field(description="pseudonym of the night")
+    text: str = Field(description="the short text that the LLM reads")
+    evidence: list[Evidence] = []
+    scope: ScopeView | None = None
+    error: Literal["try_again", "cannot"] | None = None
+
+
+class Failure(Artifact):
+    """A call that gave no result: ``try_again`` says what is allowed, ``cannot`` says why not."""
+
+    source: str = ""
+    error: Literal["try_again", "cannot"]
+
+
+class EpochCaption(BaseModel):
+    """What the model wrote about one epoch."""
+
+    epoch: int
+    onset_s: float
+    clock: str
+    stage: str
+    system: str
+    text: str
+
+
+class MeasuredField(BaseModel):
+    """One measurement over the epochs in scope; ``trend`` compares the last with the first third.
+
+    ``lowest_epoch`` and ``highest_epoch`` are the numbers of the epochs that hold the extremes.
+    """
+
+    field: str
+    label: str
+    unit: str
+    n_epochs: int
+    median: float
+    low: float
+    high: float
+    lowest_epoch: int
+    highest_epoch: int
+    first_third: float | None = None
+    last_third: float | None = None
+    trend: Literal["rising", "falling", "steady"] | None = None
+
+
+class StageShare(BaseModel):
+    """Time in one stage (or position) in scope."""
+
+    name: str
+    minutes: float
+    percent: float
+
+
+class Description(Artifact):
+    """Result of ``describe_system``: model text and measured values, apart and named."""
+
+    tool: Literal["describe_system"] = "describe_system"
+    system: str
+    captions: list[EpochCaption] = []
+    caption_source: str = "model"
+    measured: list[MeasuredField] = []
+    shares: list[StageShare] = []
+    shares_source: str | None = None
+    missing: list[str] = Field([], description="channels of this system that were not recorded")
+
+
+class FoundEvent(BaseModel):
+    """One event, scored or found by the model."""
+
+    kind: str
+    source: str
+    onset_s: float
+    duration_s: float
+    epoch: int
+    clock: str
+    stage: str
+    position: str | None = None
+    in_sleep: bool = True
+    nadir_pct: float | None = Field(None, description="lowest SpO2 of the event")
+    nadir_source: str | None = None
+    confidence: float | None = None
+    channel: str | None = None
+
+    @property
+    def end_s(self) -> float:
+        return self.onset_s + self.duration_s
+
+
+class EventList(Artifact):
+    """Result of ``locate_events``; ``events`` is the shown part, the counts are of all."""
+
+    tool: Literal["locate_events"] = "locate_events"
+    query: str
+    kinds: list[str] = Field([], description="scored kinds asked for; empty = open vocabulary")
+    order: str = "time"
+    total: int
+    in_sleep: int
+    outside_sleep: int
+    sleep_hours: float
+    per_hour: float | None = Field(None, description="events in sleep per hour of sleep in scope")
+    by_kind: dict[str, int] = {}
+    by_stage: dict[str, int] = {}
+    by_position: dict[str, int] = {}
+    other_sources: dict[str, int] = Field({}, description="counts by the other scorings at hand")
+    events: list[FoundEvent] = []
+    reaching_in: list[FoundEvent] = Field(
+        [], description="events that began before the scope and reach into it; not counted"
+    )
+
+
+class Case(BaseModel):
+    """One similar epoch or night."""
+
+    night: str
+    same_night: bool
+    epoch: int | None = None
+    onset_s: float | None = None
+    clock: str | None = None
+    stage: str | None = None
+    position: str | None = None
+    events: list[str] = []
+    similarity: float
+    agrees: list[str] = []
+    differs: list[str] = []
+
+
+class SimilarCases(Artifact):
+    """Result of ``find_similar``."""
+
+    tool: Literal["find_similar"] = "find_similar"
+    query: str
+    level: Literal["epochs", "nights"]
+    searched: int = Field(description="how many epochs or nights were compared")
+    hits: list[Case] = []
+
+
+class NightReport(Artifact):
+    """Result of ``summarize_night``; ``summary`` is the whole NightSummary."""
+
+    tool: Literal["summarize_night"] = "summarize_night"
+    sections: list[str]
+    section_texts: dict[str, str] = {}
+    summary: SerializeAsAny[Any] = Field(description="sleeplm.summary.NightSummary")
