@@ -2,6 +2,7 @@
 
 __all__ = [
     "CaptionError",
+    "LanguageModelError",
     "MontageError",
     "QueryError",
     "RecordingError",
@@ -42,3 +43,7 @@ class QueryError(SleepLMError):
 
 class StoreError(SleepLMError):
     """A case store that does not fit the model, or is in use by another writer."""
+
+
+class LanguageModelError(SleepLMError):
+    """An LLM that is not known, has no key, cannot be reached, or refused the request."""
