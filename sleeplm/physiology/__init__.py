@@ -1,1 +1,16 @@
-"""TODO room."""
+"""Measurements of a night by channel and epoch; numpy and scipy are all it needs."""
+
+from sleeplm.physiology.fields import FIELDS, FIELDS_OF_SYSTEM, Field
+from sleeplm.physiology.measurements import NightMeasurements, measure_night
+from sleeplm.physiology.oximetry import desaturations
+from sleeplm.physiology.quality import Quality
+
+__all__ = [
+    "FIELDS",
+    "FIELDS_OF_SYSTEM",
+    "Field",
+    "NightMeasurements",
+    "Quality",
+    "desaturations",
+    "measure_night",
+]

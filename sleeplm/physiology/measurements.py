@@ -1,0 +1,276 @@
+"""One pass over a night: every measurement that captions and summaries state, per epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sleeplm.physiology.cardiac import beat_statistics, detect_beats
+from sleeplm.physiology.fields import FIELDS
+from sleeplm.physiology.muscle import chin_emg
+from sleeplm.physiology.oximetry import (
+    Trend,
+    desaturations,
+    per_second,
+    plausible_spo2,
+    trend_segments,
+)
+from sleeplm.physiology.quality import Quality, channel_quality
+from sleeplm.physiology.respiration import (
+    breath_statistics,
+    breath_times,
+    inspiratory_flatness,
+)
+from sleeplm.physiology.spectral import EEG_BANDS_HZ, EOG_BANDS_HZ, relative_band_powers
+
+__all__ = ["EPOCH_S", "POSITION_NAMES", "NightMeasurements", "measure_night"]
+
+EPOCH_S = 30.0
+POSITION_NAMES: dict[int, str] = {
+    0: "right",
+    1: "left",
+    2: "supine",
+    3: "prone",
+    4: "upright",
+    -1: "unknown",
+}
+_CHANNELS = tuple(dict.fromkeys(entry.channel for entry in FIELDS.values()))
+_UNUSABLE = Quality.LOST | Quality.FLAT | Quality.IMPLAUSIBLE
+#: Heart rate moves by ≥ 3 bpm at ≥ 0.4 bpm/s, saturation by ≥ 1 point at ≥ 0.15 points/s.
+_TRENDS = {"hr": (0.4, 3.0), "spo2": (0.15, 1.0)}
+_LEAST_KNOWN = 0.5
+
+
+@dataclass
+class NightMeasurements:
+    """Measurements of a night by field name.
+
+    Parameters
+    ----------
+    values : dict of field name → float32 [n_epochs]
+        Every name of :data:`sleeplm.physiology.FIELDS`; nan = missing or withheld, never 0.
+    units : dict of field name → unit
+    trends : dict ``"hr"``, ``"spo2"`` → per epoch a list of (direction, start_s, end_s)
+    quality : dict of channel → uint8 [n_epochs]
+        :class:`Quality` flags of the channels that are present.
+    missing : tuple of str
+        Channels that captions describe and this night lacks.
+    beats_s : array
+        Times of the ECG's beats.
+    desaturations : list of (onset_s, duration_s, baseline_pct, nadir_pct)
+        Falls of at least 3 points.
+    """
+
+    n_epochs: int
+    values: dict[str, np.ndarray]
+    units: dict[str, str]
+    trends: dict[str, list[list[Trend]]]
+    quality: dict[str, np.ndarray]
+    missing: tuple[str, ...]
+    beats_s: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    desaturations: list[tuple[float, float, float, float]] = field(default_factory=list)
+
+    def epoch(self, index: int) -> dict[str, float]:
+        """The values of one epoch that are known."""
+        if not 0 <= index < self.n_epochs:
+            raise IndexError(f"epoch index {index} is outside 0–{self.n_epochs - 1}")
+        return {
+            name: float(column[index])
+            for name, column in self.values.items()
+            if np.isfinite(column[index])
+        }
+
+    def position(self, index: int) -> str | None:
+        """Name of the body position of one epoch; None where none was recorded."""
+        code = self.values["position"][index]
+        return POSITION_NAMES[int(code)] if np.isfinite(code) else None
+
+
+def measure_night(signals: Mapping[str, np.ndarray], rate_hz: float = 64.0) -> NightMeasurements:
+    """Measure every complete 30-s epoch of a night.
+
+    Parameters
+    ----------
+    signals : mapping of channel → array [n_samples]
+        House channel names, physical units (µV, mV, %, bpm, position codes), one common rate.
+        Absent channels are absent from the mapping; nan marks samples that are missing.
+    rate_hz : float
+        Common sampling rate.
+
+    Returns
+    -------
+    NightMeasurements
+
+    Raises
+    ------
+    ValueError
+        Channels of different lengths, or no complete epoch.
+    """
+    lengths = {name: len(trace) for name, trace in signals.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"channels have different lengths: {lengths}")
+    epoch_samples = round(EPOCH_S * rate_hz)
+    n_epochs = next(iter(lengths.values()), 0) // epoch_samples
+    if not n_epochs:
+        raise ValueError("no complete 30-s epoch to measure")
+    night = NightMeasurements(
+        n_epochs=n_epochs,
+        values={name: np.full(n_epochs, np.nan, dtype=np.float32) for name in FIELDS},
+        units={name: entry.unit for name, entry in FIELDS.items()},
+        trends={name: [[] for _ in range(n_epochs)] for name in _TRENDS},
+        quality={},
+        missing=tuple(name for name in _CHANNELS if name not in signals),
+    )
+    for channel, measure in _MEASURES.items():
+        if channel not in signals:
+            continue
+        trace = np.asarray(signals[channel])[: n_epochs * epoch_samples]
+        flags = channel_quality(channel, trace.reshape(n_epochs, epoch_samples))
+        night.quality[channel] = flags
+        usable = (flags & int(_UNUSABLE)) == 0
+        for name, column in measure(night, channel, trace, rate_hz).items():
+            entry = FIELDS[name]
+            with np.errstate(invalid="ignore"):
+                kept = usable & (column >= entry.low) & (column <= entry.high)
+            night.values[name] = np.where(kept, column, np.nan).astype(np.float32)
+    return night
+
+
+def _filled(trace: np.ndarray) -> np.ndarray:
+    """The trace as float64 with gaps bridged by their neighbours' line."""
+    values = np.asarray(trace, dtype=np.float64)
+    known = np.isfinite(values)
+    if known.all():
+        return values
+    if not known.any():
+        return np.zeros_like(values)
+    index = np.arange(len(values))
+    return np.interp(index, index[known], values[known])
+
+
+def _eeg(
+    night: NightMeasurements, channel: str, trace: np.ndarray, rate_hz: float
+) -> dict[str, np.ndarray]:
+    side = {"EEG_C3_A2": "c3", "EEG_C4_A1": "c4"}[channel]
+    epochs = _filled(trace).reshape(night.n_epochs, -1)
+    shares = relative_band_powers(epochs, rate_hz, EEG_BANDS_HZ, total_hz=(0.5, 30.0))
+    return {f"eeg_{side}_{band}_pct": share for band, share in shares.items()}
+
+
+def _eog(
+    night: NightMeasurements, channel: str, trace: np.ndarray, rate_hz: float
+) -> dict[str, np.ndarray]:
+    side = {"EOG_L": "l", "EOG_R": "r"}[channel]
+    epochs = _filled(trace).reshape(night.n_epochs, -1)
+    shares = relative_band_powers(
+        epochs, rate_hz, EOG_BANDS_HZ, total_hz=(0.3, 30.0), window_s=10.0
+    )
+    return {f"eog_{side}_{movement}_pct": share for movement, share in shares.items()}
+
+
+def _ecg(
+    night: NightMeasurements, channel: str, trace: np.ndarray, rate_hz: float
+) -> dict[str, np.ndarray]:
+    night.beats_s, similarity = detect_beats(_filled(trace), rate_hz)
+    rate_bpm, rmssd_ms = beat_statistics(night.beats_s, night.n_epochs, EPOCH_S, similarity)
+    return {"ecg_rate_bpm": rate_bpm, "ecg_rmssd_ms": rmssd_ms}
+
+
+def _belt(
+    night: NightMeasurements, channel: str, trace: np.ndarray, rate_hz: float
+) -> dict[str, np.ndarray]:
+    times_s = breath_times(_filled(trace), rate_hz)
+    rate_bpm, interval_sd_s = breath_statistics(times_s, night.n_epochs, EPOCH_S)
+    return {
+        f"{channel.lower()}_rate_bpm": rate_bpm,
+        f"{channel.lower()}_interval_sd_s": interval_sd_s,
+    }
+
+
+def _flow(
+    night: NightMeasurements, channel: str, trace: np.ndarray, rate_hz: float
+) -> dict[str, np.ndarray]:
+    flow = _filled(trace)
+    rate_bpm, _ = breath_statistics(breath_times(flow, rate_hz), night.n_epochs, EPOCH_S)
+    flatness = inspiratory_flatness(flow, rate_hz, night.n_epochs, EPOCH_S)
+    return {"af_rate_bpm": rate_bpm, "af_flatness": flatness}
+
+
+def _chin(
+    night: NightMeasurements, channel: str, trace: np.ndarray, rate_hz: float
+) -> dict[str, np.ndarray]:
+    statistics = chin_emg(_filled(trace), rate_hz, len(trace) // night.n_epochs)
+    return {f"emg_{name}": column for name, column in statistics.items()}
+
+
+def _position(
+    night: NightMeasurements, channel: str, trace: np.ndarray, rate_hz: float
+) -> dict[str, np.ndarray]:
+    """The code that most samples of the epoch carry; a code outside the table is unknown."""
+    codes = np.rint(np.where(np.isfinite(trace), trace, -1.0)).astype(int)
+    codes = np.where((codes >= 0) & (codes <= 4), codes, -1).reshape(night.n_epochs, -1)
+    counts = np.stack([(codes == code).sum(axis=1) for code in range(-1, 5)], axis=1)
+    return {"position": counts.argmax(axis=1).astype(float) - 1.0}
+
+
+def _oximeter_rate(
+    night: NightMeasurements, channel: str, trace: np.ndarray, rate_hz: float
+) -> dict[str, np.ndarray]:
+    seconds = per_second(trace, rate_hz)
+    entry = FIELDS["hr_mean_bpm"]
+    with np.errstate(invalid="ignore"):
+        good = (seconds >= entry.low) & (seconds <= entry.high)
+    epochs = np.where(good, seconds, np.nan).reshape(night.n_epochs, -1)
+    night.trends["hr"] = _trends("hr", epochs)
+    lowest, highest, mean = _extremes(epochs)
+    return {"hr_min_bpm": lowest, "hr_max_bpm": highest, "hr_mean_bpm": mean}
+
+
+def _saturation(
+    night: NightMeasurements, channel: str, trace: np.ndarray, rate_hz: float
+) -> dict[str, np.ndarray]:
+    seconds = plausible_spo2(per_second(trace, rate_hz))
+    night.desaturations = desaturations(seconds, 3.0)
+    epochs = seconds.reshape(night.n_epochs, -1)
+    night.trends["spo2"] = _trends("spo2", epochs)
+    lowest, _, mean = _extremes(epochs)
+    return {"spo2_min_pct": lowest, "spo2_mean_pct": mean}
+
+
+def _trends(name: str, epochs: np.ndarray) -> list[list[Trend]]:
+    least_slope, least_change = _TRENDS[name]
+    return [trend_segments(seconds, least_slope, least_change) for seconds in epochs]
+
+
+def _extremes(epochs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Minimum, maximum and mean of each row; nan where less than half is known."""
+    known = np.isfinite(epochs)
+    count = known.sum(axis=1)
+    enough = count >= max(_LEAST_KNOWN * epochs.shape[1], 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(known, epochs, 0.0).sum(axis=1) / count
+    lowest = np.where(known, epochs, np.inf).min(axis=1)
+    highest = np.where(known, epochs, -np.inf).max(axis=1)
+    return (
+        np.where(enough, lowest, np.nan),
+        np.where(enough, highest, np.nan),
+        np.where(enough, mean, np.nan),
+    )
+
+
+_MEASURES = {
+    "EOG_L": _eog,
+    "EOG_R": _eog,
+    "EEG_C3_A2": _eeg,
+    "EEG_C4_A1": _eeg,
+    "ECG": _ecg,
+    "HR": _oximeter_rate,
+    "SPO2": _saturation,
+    "ABD": _belt,
+    "THX": _belt,
+    "AF": _flow,
+    "EMG_CHIN": _chin,
+    "POS": _position,
+}
