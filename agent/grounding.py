@@ -1,0 +1,439 @@
+"""The grounding check: no number reaches a user unmarked unless a tool result holds it.
+
+A number of an answer is good when a tool result of the conversation (text or artifact) holds the
+same value, rounded as the answer rounds it and in a unit that fits; a clock time or an epoch
+number must have been cited by a tool. The user's own numbers may be repeated. What does not stand
+goes back to a language model once, and is then followed by "(unverified)".
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from langchain.agents.middleware import AgentMiddleware, AgentState, hook_config
+from langchain_core.messages import (
+    AIMessage,
+    AnyMessage,
+    HumanMessage,
+    RemoveMessage,
+    ToolMessage,
+)
+from pydantic import BaseModel
+
+from agent.prompts import night_line
+
+if TYPE_CHECKING:
+    from langgraph.runtime import Runtime
+
+    from tools.session import Session
+
+__all__ = [
+    "Facts",
+    "GroundingMiddleware",
+    "is_repair_request",
+    "marked",
+    "released",
+    "unverified_in",
+]
+
+UNVERIFIED_KEY = "unverified"
+REPAIR_KEY = "grounding_repair"
+
+# Unit as written → (dimension, size in the dimension's base unit).
+UNITS: dict[str, tuple[str, float]] = {
+    **dict.fromkeys(("%", "percent", "pct", "percentage points"), ("percent", 1.0)),
+    **dict.fromkeys(
+        ("/h", "/hour", "per hour", "an hour", "events/h", "events/hour", "events per hour"),
+        ("per hour", 1.0),
+    ),
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), ("time", 1.0)),
+    **dict.fromkeys(("min", "mins", "minute", "minutes"), ("time", 60.0)),
+    **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), ("time", 3600.0)),
+    **dict.fromkeys(("ms", "milliseconds"), ("time", 0.001)),
+    **dict.fromkeys(
+        (
+            "bpm",
+            "/min",
+            "per minute",
+            "beats/min",
+            "beats per minute",
+            "breaths/min",
+            "breaths per minute",
+        ),
+        ("per minute", 1.0),
+    ),
+    **dict.fromkeys(("hz", "hertz"), ("frequency", 1.0)),
+    **dict.fromkeys(("µv", "μv", "uv"), ("voltage", 1e-6)),
+    "mv": ("voltage", 1e-3),
+}
+_UNIT = "|".join(re.escape(unit) for unit in sorted(UNITS, key=len, reverse=True))
+_DIGITS = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
+_CLOCK = re.compile(
+    r"(?<![\w.:])\+?(?P<hour>\d{1,3}):(?P<minute>\d{2})(?::(?P<second>\d{2}))?"
+    r"(?![\d:])(?:\s*(?P<half>[ap])\.?m\b\.?)?",
+    re.IGNORECASE,
+)
+_BARE_HOUR = re.compile(r"(?<![\w.:])(?P<hour>\d{1,2})\s*(?P<half>[ap])\.?m\b\.?", re.IGNORECASE)
+_EPOCHS = re.compile(
+    r"\b(?:epochs?|ep\.)\s*(?:numbers?|nos?\.?|#)?\s*"
+    r"(\d+(?:\s*(?:-|–|to|,|and|or|through)\s*(?:and\s+)?(?:epoch\s+)?\d+(?![.\d:]*\d:))*)(?!\s*(?:s|min|h)\b)",
+    re.IGNORECASE,
+)
+_CITATION = re.compile(r"\[(\d+),\s*(?=\+?\d{1,3}:\d{2})")
+# Names that hold digits (N2, C3-A2, ODI3, rule 1A, night-1a2b3c4d) are not numbers.
+_NAMES = re.compile(
+    r"\bnight-[0-9a-f]{8}\b|\b(?:rule\s+)?1[ab]\b|\b[A-Za-zµ]+[-_]?\d+(?:\.\d+)*(?:[-–][A-Z]\d)?\b",
+    re.IGNORECASE,
+)
+_LIST_MARK = re.compile(r"(?m)^\s*(?:\d{1,2}[.)])(?=\s)")
+_ORDINAL = re.compile(r"\b\d+(?:st|nd|rd|th)\b", re.IGNORECASE)
+_HOURS_MINUTES = re.compile(
+    r"(?<![\w.])(?P<hours>\d+)\s*(?:h|hr|hrs|hours?)\s*(?:and\s+)?(?P<minutes>\d{1,2})\s*"
+    r"(?:min|mins|minutes?|m)\b",
+    re.IGNORECASE,
+)
+_NUMBER = re.compile(
+    rf"(?P<sign>(?<![\w%])[-−]\s?)?(?<![\w.])(?P<digits>{_DIGITS})"
+    rf"(?P<range>\s*(?:-|–|to)\s*(?:{_DIGITS})(?=\s*-?(?:{_UNIT})(?![\w])))?"
+    rf"(?:\s*-?(?P<unit>{_UNIT})(?!\w))?",
+    re.IGNORECASE,
+)
+_SMALL = tuple(
+    [
+        "zero",
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+        "eleven",
+        "twelve",
+        "thirteen",
+        "fourteen",
+        "fifteen",
+        "sixteen",
+        "seventeen",
+        "eighteen",
+        "nineteen",
+    ]
+)
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_WORD_VALUES = {word: value for value, word in enumerate(_SMALL)} | {
+    word: 10 * value for value, word in enumerate(_TENS, start=2)
+}
+_COUNTED = (
+    r"(?:\w+\s+){0,2}?(?:apn\w+|hypopn\w+|events?|arousals?|desaturations?|awakenings?|times|"
+    r"movements?|percent|hours?|minutes?|seconds?|epochs?|episodes?|cycles?|beats?|spindles?)\b"
+)
+_NUMBER_WORDS = re.compile(
+    rf"\b(?P<tens>{'|'.join(_TENS)})(?:[- ](?P<ones>{'|'.join(_SMALL[1:10])}))?\b"
+    rf"|\b(?P<teen>{'|'.join(_SMALL[10:])})\b"
+    rf"|\b(?P<small>{'|'.join(_SMALL[2:10])})\b(?=\s+{_COUNTED})",
+    re.IGNORECASE,
+)
+_SEVERITY = re.compile(
+    r"\b(mild|moderate|severe)\b(?=[^.;]{0,50}\b(?:apn|osa|sleep[- ]disordered))", re.IGNORECASE
+)
+# A time of day or an epoch number is a place, not a quantity; it is collected apart.
+_PLACE_FIELDS = frozenset(["onset_s", "end_s", "start_s", "epoch", "first_epoch", "last_epoch",
+                           "lowest_epoch", "highest_epoch"])  # fmt: skip
+_VALUE_FIELDS = frozenset(["value", "median", "low", "high", "first_third", "last_third"])
+_FIELD_UNITS = (
+    ("_pct", "%"), ("percent", "%"), ("per_hour", "/h"), ("_index", "/h"), ("minutes", "min"),
+    ("hours", "h"), ("_bpm", "bpm"), ("_ms", "ms"), ("_hz", "hz"), ("_s", "s"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A number as an answer states it; ``start``/``end`` are its place in the text."""
+
+    text: str
+    start: int
+    end: int
+    value: float
+    half_step: float
+    unit: str | None
+
+
+@dataclass
+class Facts:
+    """What the tools of a conversation have said: values with units, clock times, epochs."""
+
+    values: list[tuple[float, str | None]] = field(default_factory=list)
+    clocks: set[tuple[int, ...]] = field(default_factory=set)
+    epochs: set[int] = field(default_factory=set)
+    severities: set[str] = field(default_factory=set)
+    own_values: list[tuple[float, str | None]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, messages: Iterable[AnyMessage], night: str = "") -> Facts:
+        """Collect from tool messages, the user's questions and the line about the night."""
+        facts = cls()
+        facts.add_text(night)
+        for message in messages:
+            if isinstance(message, ToolMessage):
+                facts.add_tool_message(message)
+            elif isinstance(message, HumanMessage) and not is_repair_request(message):
+                facts.add_question(message.text)
+        return facts
+
+    def add_tool_message(self, message: ToolMessage) -> None:
+        """Add a tool's text and artifact."""
+        self.add_text(message.text)
+        if isinstance(message.artifact, BaseModel):
+            self._add_tree(message.artifact.model_dump(), "")
+
+    def add_text(self, text: str) -> None:
+        """Add every number, clock time and epoch of a trusted text."""
+        self._add_places(text)
+        self.severities |= {match[1].lower() for match in re.finditer(
+            r"\b(mild|moderate|severe)\b", text, re.IGNORECASE)}  # fmt: skip
+        self.values += [(claim.value, claim.unit) for claim in _claims(text)]
+
+    def add_question(self, text: str) -> None:
+        self._add_places(text)
+        self.own_values += [(claim.value, claim.unit) for claim in _claims(text)]
+
+    def _add_places(self, text: str) -> None:
+        self.clocks |= {_clock_key(match) for match in _CLOCK.finditer(text)}
+        self.clocks |= {_clock_key(match) for match in _BARE_HOUR.finditer(text)}
+        self.epochs |= {number for number, _, _ in _epoch_numbers(text)}
+
+    def _add_tree(self, node: Any, name: str, unit: str | None = None) -> None:
+        """Walk a dumped artifact; ``name`` is the field that says the unit of a bare number."""
+        if isinstance(node, BaseModel):
+            node = node.model_dump()
+        if isinstance(node, dict):
+            self._add_branch(node, name)
+        elif isinstance(node, (list, tuple)):
+            for value in node:
+                self._add_tree(value, name, unit)
+        elif isinstance(node, str):
+            self.add_text(node)
+        elif (
+            isinstance(node, (int, float))
+            and not isinstance(node, bool)
+            and math.isfinite(node)
+            and name not in _PLACE_FIELDS
+        ):
+            known = unit.strip().lower() if unit else None
+            self.values.append((float(node), known if known in UNITS else _unit_of_field(name)))
+
+    def _add_branch(self, node: dict[Any, Any], name: str) -> None:
+        unit = node.get("unit") if isinstance(node.get("unit"), str) else None
+        for key, value in node.items():
+            own = str(key)
+            if own in _VALUE_FIELDS:
+                self._add_tree(value, str(node.get("field") or name), unit)
+                continue
+            # "stage_minutes": {"R": 81.5} takes the unit of the outer name.
+            inherits = _unit_of_field(own) is None and _unit_of_field(name) is not None
+            self._add_tree(value, name if inherits else own)
+            if "epoch" in own and isinstance(value, int):
+                self.epochs.add(value)
+
+    def hold(self, claim: Claim) -> bool:
+        """Whether a value in a fitting unit, rounded as the claim rounds it, was found."""
+        return any(
+            _fits(claim, value, unit) for facts in (self.values, self.own_values)
+            for value, unit in facts
+        )  # fmt: skip
+
+    def hold_clock(self, key: tuple[int, ...]) -> bool:
+        """Whether a clock time was cited, to the precision at which it is repeated."""
+        if key in self.clocks:
+            return True
+        hour, minute, *second = key
+        for known in self.clocks:
+            known_second = known[2] if len(known) > 2 else 0
+            minutes = known[0] * 60 + known[1]
+            if not second and (hour * 60 + minute) in (minutes, minutes + (known_second >= 30)):
+                return True
+            if second and len(known) == 2 and known == (hour, minute) and second[0] == 0:
+                return True
+        return False
+
+
+class GroundingMiddleware(AgentMiddleware[AgentState[Any], "Session"]):
+    """Checks the final text of a run; asks once for a correction, then marks.
+
+    Parameters
+    ----------
+    repairs : bool
+        False for the offline planner, which would only say the same again.
+    """
+
+    def __init__(self, repairs: bool = True) -> None:
+        super().__init__()
+        self.repairs = repairs
+
+    @hook_config(can_jump_to=["model"])
+    def after_model(
+        self, state: AgentState[Any], runtime: Runtime[Session]
+    ) -> dict[str, Any] | None:
+        """Pass, send back, or mark the answer that ends the run."""
+        messages: Sequence[AnyMessage] = state["messages"]
+        answer = messages[-1]
+        if not isinstance(answer, AIMessage) or answer.tool_calls or answer.invalid_tool_calls:
+            return None
+        facts = Facts.of(messages[:-1], night_line(runtime.context))
+        wrong = [text for text, _, _ in unverified_in(answer.text, facts)]
+        request = next(
+            (i for i, message in enumerate(messages) if is_repair_request(message)), None
+        )
+        if wrong and self.repairs and request is None:
+            return {"messages": [_repair_request(wrong)], "jump_to": "model"}
+        changes: list[Any] = []
+        if request is not None:
+            # The draft and the request to mend it are no part of the conversation.
+            drafts = messages[request - 1 : request + 1]
+            changes += [RemoveMessage(id=str(message.id)) for message in drafts]
+        if wrong:
+            changes.append(
+                AIMessage(
+                    content=marked(answer.text, facts),
+                    id=answer.id,
+                    additional_kwargs={UNVERIFIED_KEY: list(dict.fromkeys(wrong))},
+                )
+            )
+        return {"messages": changes} if changes else None
+
+
+def is_repair_request(message: AnyMessage) -> bool:
+    """Whether a message is our request to mend an answer, not a question of the user."""
+    return isinstance(message, HumanMessage) and REPAIR_KEY in message.additional_kwargs
+
+
+def unverified_in(text: str, facts: Facts) -> list[tuple[str, int, int]]:
+    """What of a text no fact holds: (as written, start, end), in the order of the text."""
+    wrong: list[tuple[str, int, int]] = []
+    for match in (*_CLOCK.finditer(text), *_BARE_HOUR.finditer(text)):
+        if not facts.hold_clock(_clock_key(match)):
+            wrong.append((match[0].strip(), match.start(), match.end()))
+    for number, start, end in _epoch_numbers(text):
+        if number not in facts.epochs:
+            wrong.append((text[start:end], start, end))
+    for claim in _claims(text):
+        if not facts.hold(claim):
+            wrong.append((claim.text, claim.start, claim.end))
+    for match in _SEVERITY.finditer(text):
+        if match[1].lower() not in facts.severities:
+            wrong.append((match[1], match.start(1), match.end(1)))
+    return sorted(wrong, key=lambda found: found[1])
+
+
+def marked(text: str, facts: Facts) -> str:
+    """The text with "(unverified)" behind each number that no fact holds."""
+    for _, _, end in reversed(unverified_in(text, facts)):
+        text = f"{text[:end]} (unverified){text[end:]}"
+    return text
+
+
+def released(text: str, facts: Facts) -> str:
+    """The leading whole sentences of a growing text whose numbers all stand."""
+    end = 0
+    for match in re.finditer(r"[.!?:]\s+|\n+", text):
+        if unverified_in(text[: match.end()], facts):
+            break
+        end = match.end()
+    return text[:end]
+
+
+def _repair_request(wrong: list[str]) -> HumanMessage:
+    listed = ", ".join(dict.fromkeys(wrong))
+    return HumanMessage(
+        content=(
+            f"Check your last answer: no tool result holds {listed}. Write the answer again with "
+            "numbers that stand in the tool results, in the units given there; call a tool if you "
+            "need one; leave out what you cannot support. Do not mention this check."
+        ),
+        additional_kwargs={REPAIR_KEY: True},
+    )
+
+
+def _claims(text: str) -> Iterator[Claim]:
+    """Every quantity that a text states; places, names, ordinals and list marks are left out."""
+    masked = text
+    for pattern in (_CLOCK, _BARE_HOUR, _EPOCHS, _CITATION, _NAMES, _LIST_MARK, _ORDINAL):
+        masked = pattern.sub(lambda match: "\0" * len(match[0]), masked)
+    for match in _HOURS_MINUTES.finditer(masked):
+        minutes = int(match["hours"]) * 60 + int(match["minutes"])
+        yield Claim(match[0], match.start(), match.end(), minutes, 0.5, "min")
+    masked = _HOURS_MINUTES.sub(lambda match: "\0" * len(match[0]), masked)
+    for match in _NUMBER.finditer(masked):
+        yield from _number_claims(match)
+    for match in _NUMBER_WORDS.finditer(masked):
+        word = match["tens"] or match["teen"] or match["small"]
+        value = _WORD_VALUES[word.lower()]
+        if match["ones"]:
+            value += _WORD_VALUES[match["ones"].lower()]
+        yield Claim(match[0], match.start(), match.end(), float(value), 0.0, None)
+
+
+def _number_claims(match: re.Match[str]) -> Iterator[Claim]:
+    """One claim for a number, two for a range, whose ends share the unit behind it."""
+    digits, tail = match["digits"], match["range"]
+    if not tail:
+        sign = -1.0 if match["sign"] else 1.0
+        unit = match["unit"].lower() if match["unit"] else None
+        yield _claim(match[0], match.start(), digits, unit, sign)
+        return
+    behind = re.match(rf"\s*-?({_UNIT})(?!\w)", match.string[match.end("range") :], re.IGNORECASE)
+    unit = (match["unit"] or (behind[1] if behind else "")).lower() or None
+    second = re.search(_DIGITS, tail)
+    assert second is not None
+    yield _claim(digits, match.start("digits"), digits, unit, 1.0)
+    yield _claim(second[0], match.start("range") + second.start(), second[0], unit, 1.0)
+
+
+def _claim(text: str, start: int, digits: str, unit: str | None, sign: float) -> Claim:
+    decimals = len(digits.partition(".")[2])
+    value = sign * float(digits.replace(",", ""))
+    return Claim(
+        text.strip(), start, start + len(text.rstrip()), value, 0.5 * 10.0**-decimals, unit
+    )
+
+
+def _fits(claim: Claim, value: float, unit: str | None) -> bool:
+    if claim.unit is not None:
+        if unit is None:
+            return False
+        dimension, size = UNITS[claim.unit]
+        known_dimension, known_size = UNITS[unit]
+        if dimension != known_dimension:
+            return False
+        value *= known_size / size
+    # "3 % lower" and "−3 %" say the same.
+    return abs(abs(claim.value) - abs(value)) <= claim.half_step * (1 + 1e-9) + 1e-9
+
+
+def _unit_of_field(name: str) -> str | None:
+    return next((unit for ending, unit in _FIELD_UNITS if name.endswith(ending)), None)
+
+
+def _clock_key(match: re.Match[str]) -> tuple[int, ...]:
+    groups = match.groupdict()
+    hour = int(groups["hour"])
+    if groups.get("half"):
+        hour = hour % 12 + (12 if groups["half"].lower() == "p" else 0)
+    minute = int(groups.get("minute") or 0)
+    second = groups.get("second")
+    return (hour, minute, int(second)) if second else (hour, minute)
+
+
+def _epoch_numbers(text: str) -> Iterator[tuple[int, int, int]]:
+    for pattern in (_EPOCHS, _CITATION):
+        for match in pattern.finditer(text):
+            for digits in re.finditer(r"\d+", match[1]):
+                start = match.start(1) + digits.start()
+                yield int(digits[0]), start, start + len(digits[0])

@@ -1,0 +1,144 @@
+"""The orchestrator: a chat model, the tools and the guards, wired into one conversation."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from agent.answer import Answer, Finished, StreamEvent
+from agent.models import choose_model, language_model_error
+from sleeplm.errors import QueryError
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+    from langchain_core.tools import BaseTool
+
+    from tools.session import Session
+
+__all__ = ["Orchestrator"]
+
+# LangChain would send every run to its makers' tracing service where these are set.
+for _variable in ("LANGSMITH_TRACING", "LANGCHAIN_TRACING", "LANGSMITH_TRACING_V2",
+                  "LANGCHAIN_TRACING_V2"):  # fmt: skip
+    os.environ[_variable] = "false"
+
+QUESTION_LIMIT = 4000
+
+
+class Orchestrator:
+    """Answers questions about the open night of a session.
+
+    Parameters
+    ----------
+    llm : str, BaseChatModel or None
+        None: the offline planner. ``"provider:model"``: a language model through LangChain.
+    base_url : str or None
+        Address of an OpenAI-compatible or named provider's server.
+    tools : sequence of BaseTool or None
+        None: the four tools of :mod:`tools`.
+
+    Raises
+    ------
+    LanguageModelError
+        The language model is not known, or its key is missing.
+    """
+
+    def __init__(
+        self,
+        llm: str | BaseChatModel | None = None,
+        base_url: str | None = None,
+        *,
+        tools: Sequence[BaseTool] | None = None,
+    ) -> None:
+        self.model = choose_model(llm, base_url)
+        self._tools = tools
+        self._lock = threading.Lock()
+        self._wired: Any = None
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether questions and tool results leave this machine."""
+        return self.model.is_outside
+
+    @property
+    def description(self) -> str:
+        """Who answers, in one line for the page."""
+        return self.model.description
+
+    def ask(self, question: str, session: Session, thread: str = "default") -> Answer:
+        """The answer to one question; a thread remembers what was asked about a night before.
+
+        Raises
+        ------
+        SleepLMError
+            An empty question, no open night, or a language model that cannot answer.
+        """
+        answer = None
+        for event in self.stream(question, session, thread):
+            if isinstance(event, Finished):
+                answer = event.answer
+        assert answer is not None
+        return answer
+
+    def stream(
+        self, question: str, session: Session, thread: str = "default"
+    ) -> Iterator[StreamEvent]:
+        """Tool steps, pieces of checked text, and at last the :class:`Finished` answer."""
+        from langchain.agents.middleware.model_call_limit import ModelCallLimitExceededError
+        from langchain_core.messages import HumanMessage
+
+        from agent.run import Run
+
+        question = question.strip()
+        if not question:
+            raise QueryError("the question is empty; ask something like: What is the AHI?")
+        if len(question) > QUESTION_LIMIT:
+            raise QueryError(f"the question is longer than {QUESTION_LIMIT} characters; shorten it")
+        # Each night has its own conversation, so no number of another night can answer for it.
+        config = {
+            "configurable": {"thread_id": f"{thread}/{session.night.id}"},
+            "max_concurrency": 1,
+            "recursion_limit": 100,
+        }
+        agent = self._agent()
+        run = Run(agent, config, session, streams_early=self.model.is_offline)
+        try:
+            yield from run.events(HumanMessage(question))
+        except ModelCallLimitExceededError:
+            yield Finished(run.out_of_budget())
+        except Exception as error:
+            known = language_model_error(error, self.model)
+            if known is None:
+                raise
+            raise known from None
+        finally:
+            run.close()
+
+    def _agent(self) -> Any:
+        with self._lock:
+            if self._wired is None:
+                from langchain.agents import create_agent
+                from langgraph.checkpoint.memory import InMemorySaver
+
+                from agent.grounding import GroundingMiddleware
+                from agent.guards import guards
+                from agent.prompts import system_prompt
+                from tools.session import Session
+
+                tools = self._tools
+                if tools is None:
+                    from tools import TOOLS as tools
+                self._wired = create_agent(
+                    self.model.chat,
+                    tools=list(tools),
+                    middleware=[
+                        *guards(),
+                        GroundingMiddleware(repairs=not self.model.is_offline),
+                        system_prompt,
+                    ],
+                    context_schema=Session,
+                    checkpointer=InMemorySaver(),
+                )
+            return self._wired
