@@ -18,6 +18,7 @@ from sleeplm.errors import ScoringError
 
 __all__ = [
     "EPOCH_S",
+    "EVENT_FAMILIES",
     "EVENT_KINDS",
     "RESPIRATORY_KINDS",
     "SLEEP_STAGES",
@@ -26,6 +27,8 @@ __all__ = [
     "Event",
     "Scorer",
     "Scoring",
+    "has_real_date",
+    "kinds_scored_with",
 ]
 
 EPOCH_S = 30.0
@@ -50,6 +53,33 @@ EVENT_KINDS = (
 )
 RESPIRATORY_KINDS = ("obstructive_apnea", "central_apnea", "mixed_apnea", "hypopnea")
 SCORER_KINDS = ("expert", "automatic", "model")
+EVENT_FAMILIES = (
+    (*RESPIRATORY_KINDS, "rera"),
+    ("desaturation",),
+    ("arousal",),
+    ("limb_movement", "plm"),
+    ("snore",),
+    ("bradycardia", "tachycardia"),
+    ("cheyne_stokes",),
+    ("artifact",),
+)
+"""Kinds that are scored together: where one of a family is in a file, its others were looked for."""
+MISMATCH_S = 600.0
+"""A scoring whose stated length differs by more than this from the recording is of another night."""
+PLACEHOLDER_DATES = ((1985, 1, 1), (2000, 1, 1), (1970, 1, 1), (1900, 1, 1), (1901, 1, 1))
+"""Dates that stand for "unknown" in de-identified files (EDF+ asks for 01.01.85)."""
+
+
+def has_real_date(start: datetime) -> bool:
+    """Whether the date says something; that of a de-identified file does not."""
+    return (start.year, start.month, start.day) not in PLACEHOLDER_DATES
+
+
+def kinds_scored_with(seen: Iterable[str]) -> tuple[str, ...]:
+    """All kinds of the families of which one kind was seen, in the order of the allow-list."""
+    found = set(seen)
+    scored = {kind for family in EVENT_FAMILIES if found & set(family) for kind in family}
+    return tuple(kind for kind in EVENT_KINDS if kind in scored)
 
 
 @dataclass(frozen=True)
@@ -141,6 +171,11 @@ class Scoring:
     has_events : bool
         False where the source holds stages only (a hypnogram), so that "no events" is not
         mistaken for "no apneas".
+    scored_kinds : tuple of str or None
+        Kinds that the scorer looked for, so that none of them means none; None means all. Readers
+        of files that do not state it name the families of which they saw an event.
+    untyped_apneas : tuple of (onset_s, duration_s)
+        Apneas whose type the scorer did not say: they count in the AHI and as no type.
     problems : tuple of str
         What was left out while reading, in one sentence each.
     """
@@ -154,6 +189,8 @@ class Scoring:
     lights_on_s: float | None = None
     probabilities: np.ndarray | None = field(default=None, compare=False)
     has_events: bool = True
+    scored_kinds: tuple[str, ...] | None = None
+    untyped_apneas: tuple[tuple[float, float], ...] = ()
     problems: tuple[str, ...] = ()
     meta: dict[str, Any] = field(default_factory=dict, compare=False)
 
@@ -189,6 +226,11 @@ class Scoring:
         wanted = {kinds} if isinstance(kinds, str) else set(kinds)
         return tuple(event for event in self.events if event.kind in wanted)
 
+    def looked_for(self, kinds: str | Iterable[str]) -> bool:
+        """Whether the scorer looked for these kinds (all of them), so that none means none."""
+        wanted = {kinds} if isinstance(kinds, str) else set(kinds)
+        return self.has_events and (self.scored_kinds is None or wanted <= set(self.scored_kinds))
+
     def in_sleep(self, event: Event) -> bool:
         """Whether any part of the event lies in an epoch that is scored as sleep (AASM)."""
         return self.sleep_stage_of(event) is not None
@@ -198,11 +240,16 @@ class Scoring:
 
         Attribution by the first sleep epoch counts an event across a stage edge once.
         """
-        return next((stage for stage in self._stages_under(event) if stage in SLEEP_STAGES), None)
+        return self.sleep_stage_between(event.onset_s, event.end_s)
 
-    def _stages_under(self, event: Event) -> Iterator[str]:
-        first = int(event.onset_s // EPOCH_S)
-        last = int(np.ceil(max(event.end_s, event.onset_s + 1e-6) / EPOCH_S))
+    def sleep_stage_between(self, start_s: float, end_s: float) -> str | None:
+        """Stage of the first sleep epoch that touches [start_s, end_s); None where none does."""
+        stages = self._stages_under(start_s, end_s)
+        return next((stage for stage in stages if stage in SLEEP_STAGES), None)
+
+    def _stages_under(self, start_s: float, end_s: float) -> Iterator[str]:
+        first = int(start_s // EPOCH_S)
+        last = int(np.ceil(max(end_s, start_s + 1e-6) / EPOCH_S))
         for index in range(max(first, 0), min(last, len(self.stages))):
             yield self.stages[index]
 
@@ -210,17 +257,21 @@ class Scoring:
         """The same scoring on a recording's clock: ``n_epochs`` epochs from its start.
 
         With clock times on both sides the scoring is moved by their difference: stages by whole
-        epochs (nearest), events exactly. Without them both are taken to start together.
+        epochs (nearest), events exactly; where either date is a placeholder, by the nearest
+        difference of the clock times. Without them both are taken to start together.
 
         Raises
         ------
         ScoringError
-            Scoring and recording do not overlap: they are of different nights.
+            Scoring and recording are of different nights: they do not overlap, or the recording
+            length that the scoring states is more than ten minutes off, or (without clock times)
+            the scored epochs run on for more than ten minutes after the recording ends.
         """
         offset_s = 0.0
+        clocked = start is not None and self.start is not None
         if start is not None and self.start is not None:
             offset_s = (self.start - start).total_seconds()
-            if abs(offset_s) > 12 * 3600 and self.meta.get("start_has_date") is False:
+            if not (has_real_date(start) and has_real_date(self.start)):
                 offset_s -= round(offset_s / 86400) * 86400
         shift = round(offset_s / EPOCH_S)
         if self.stages and (shift >= n_epochs or shift + len(self.stages) <= 0):
@@ -229,6 +280,7 @@ class Scoring:
                 f"recording (from {start}, {n_epochs} epochs): it is of another night; "
                 "name the right file with --scoring"
             )
+        problems = [*self.problems, *self._length_problems(shift, n_epochs, clocked)]
         stages = [UNSCORED] * n_epochs
         probabilities = None
         if self.probabilities is not None:
@@ -244,7 +296,6 @@ class Scoring:
             for event in self.events
             if 0 <= event.onset_s + offset_s < end_s
         )
-        problems = list(self.problems)
         if len(self.events) > len(events):
             problems.append(
                 f"{len(self.events) - len(events)} scored events lie outside the recording"
@@ -262,8 +313,48 @@ class Scoring:
             lights_off_s=moved(self.lights_off_s),
             lights_on_s=moved(self.lights_on_s),
             probabilities=probabilities,
-            problems=tuple(problems),
+            untyped_apneas=tuple(
+                (onset_s + offset_s, duration_s)
+                for onset_s, duration_s in self.untyped_apneas
+                if 0 <= onset_s + offset_s < end_s
+            ),
+            problems=tuple(dict.fromkeys(problems)),
         )
+
+    def _length_problems(self, shift: int, n_epochs: int, clocked: bool) -> list[str]:
+        """What does not fit between the lengths of scoring and recording; raises on a misfit."""
+        problems = []
+        stated_s = self.meta.get("recording_duration_s")
+        length_s = n_epochs * EPOCH_S
+        if stated_s is not None and abs(stated_s - length_s) > MISMATCH_S:
+            raise ScoringError(
+                f"the scoring is of a recording of {stated_s / 60:.1f} min, this one lasts "
+                f"{length_s / 60:.1f} min: it is of another night; name the right file with --scoring"
+            )
+        scored = [index + shift for index, stage in enumerate(self.stages) if stage != UNSCORED]
+        beyond = sum(index >= n_epochs for index in scored)
+        before = sum(index < 0 for index in scored)
+        if not clocked and beyond * EPOCH_S > MISMATCH_S:
+            raise ScoringError(
+                f"the scoring has {len(self.stages)} epochs, the recording {n_epochs}, and no clock "
+                "time says how they lie: it is of another night; name the right file with --scoring"
+            )
+        if beyond + before:
+            problems.append(
+                f"{beyond + before} scored epochs lie outside the recording ({before} before its "
+                f"start, {beyond} after its end) and were left out"
+            )
+        if (
+            self.stages
+            and (missing := n_epochs - sum(0 <= index < n_epochs for index in scored)) > 1
+        ):
+            problems.append(f"{missing} of {n_epochs} epochs of the recording are not scored")
+        if shift:
+            problems.append(
+                f"the scoring starts {abs(shift * EPOCH_S) / 60:.1f} min "
+                f"{'after' if shift > 0 else 'before'} the recording; it was moved by its clock time"
+            )
+        return problems
 
     def to_json(self) -> str:
         """The scoring JSON of the house (epoch_s, start, stages, events, scorer, meta)."""
@@ -278,7 +369,9 @@ class Scoring:
                         "onset_s": event.onset_s,
                         "duration_s": event.duration_s,
                         "channel": event.channel,
-                        **({"confidence": event.confidence} if event.confidence is not None else {}),
+                        **(
+                            {"confidence": event.confidence} if event.confidence is not None else {}
+                        ),
                         **({"evidence": event.evidence} if event.evidence else {}),
                     }
                     for event in self.events
@@ -291,6 +384,8 @@ class Scoring:
                 "lights_off_s": self.lights_off_s,
                 "lights_on_s": self.lights_on_s,
                 "has_events": self.has_events,
+                "scored_kinds": None if self.scored_kinds is None else list(self.scored_kinds),
+                "untyped_apneas": [list(apnea) for apnea in self.untyped_apneas],
                 "meta": self.meta,
             },
             indent=1,
@@ -308,7 +403,9 @@ class Scoring:
         try:
             data = json.loads(text)
             if float(data.get("epoch_s", EPOCH_S)) != EPOCH_S:
-                raise ScoringError(f"{name}: epoch_s is {data['epoch_s']}, only 30-s epochs are read")
+                raise ScoringError(
+                    f"{name}: epoch_s is {data['epoch_s']}, only 30-s epochs are read"
+                )
             scorer = data.get("scorer") or {"kind": "expert"}
             if isinstance(scorer, str):
                 scorer = {"kind": scorer if scorer in SCORER_KINDS else "expert", "name": scorer}
@@ -330,6 +427,11 @@ class Scoring:
                 lights_off_s=data.get("lights_off_s"),
                 lights_on_s=data.get("lights_on_s"),
                 has_events=bool(data.get("has_events", True)),
+                scored_kinds=_allowed_kinds(data.get("scored_kinds")),
+                untyped_apneas=tuple(
+                    (float(onset_s), float(duration_s))
+                    for onset_s, duration_s in data.get("untyped_apneas") or []
+                ),
                 meta=dict(data.get("meta") or {}),
             )
         except ScoringError:
@@ -338,3 +440,7 @@ class Scoring:
             raise ScoringError(
                 f"{name}: not a scoring JSON ({error!r}); it needs stages and events"
             ) from error
+
+
+def _allowed_kinds(names: list[str] | None) -> tuple[str, ...] | None:
+    return None if names is None else tuple(kind for kind in EVENT_KINDS if kind in names)
