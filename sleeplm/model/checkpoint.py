@@ -1,0 +1,244 @@
+"""Weights in and out: a folder of safetensors, an official ``.pt``, a hub id.
+
+Nothing in a weights file is ever run: safetensors, or ``torch.load(weights_only=True)``. Every key
+is accounted for; one that is missing, unexpected or misshapen is an error that names it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sleeplm.errors import WeightsError
+from sleeplm.model.config import ModelConfig
+from sleeplm.model.encoder import rope_frequencies
+from sleeplm.model.recoca import ReCoCa
+
+__all__ = [
+    "CONFIG_FILE",
+    "TOKENIZER_FILE",
+    "WEIGHTS_FILE",
+    "file_sha256",
+    "load_folder",
+    "load_official",
+    "load_state_dict",
+    "resolve_hub",
+    "save_folder",
+]
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+TOKENIZER_FILE = "tokenizer.json"
+OFFICIAL_HUB_ID = "yang-ai-lab/SleepLM-Base"
+OFFICIAL_FILE = "model_checkpoint.pt"
+WRAPPER_PREFIXES = ("module.", "_orig_mod.")
+SHARED_ROPE = "biosignals.shared_channel_rope.freqs"
+NAMED_KEYS = 8
+
+logger = logging.getLogger(__name__)
+
+
+def _is_alias(key: str) -> bool:
+    return key.endswith(".channel_attention.rotary_emb.freqs")
+
+
+def _is_rope_buffer(key: str) -> bool:
+    return ".temporal_attention_layers." in key and key.endswith(".rotary_emb.freqs")
+
+
+def _some(keys: list[str]) -> str:
+    more = f" and {len(keys) - NAMED_KEYS} more" if len(keys) > NAMED_KEYS else ""
+    return ", ".join(keys[:NAMED_KEYS]) + more
+
+
+def load_state_dict(model: ReCoCa, state: Mapping[str, Tensor], source: str) -> None:
+    """Put ``state`` into ``model``; ``source`` stands in the error messages.
+
+    The aliases of the shared channel rope and the rope buffers may be left out. Aliases that
+    differ from the shared vector are an error; buffers that differ from their formula are used as
+    stored, with a warning.
+
+    Raises
+    ------
+    WeightsError
+        Keys are missing, unexpected or of another shape.
+    """
+    state = dict(state)
+    own = model.state_dict()
+    for key in [key for key in state if _is_alias(key) and key in own]:
+        alias = state.pop(key)
+        shared = state.get(SHARED_ROPE)
+        if shared is not None and not torch.equal(alias.float(), shared.float()):
+            raise WeightsError(f"{source}: {key} differs from {SHARED_ROPE}, which it must repeat")
+    needed = {key: value for key, value in own.items() if not _is_alias(key)}
+    missing = [key for key in needed if key not in state and not _is_rope_buffer(key)]
+    unexpected = [key for key in state if key not in needed]
+    misshapen = [
+        f"{key} {list(state[key].shape)} instead of {list(needed[key].shape)}"
+        for key in needed
+        if key in state and state[key].shape != needed[key].shape
+    ]
+    faults = [
+        f"{name}: {_some(keys)}"
+        for name, keys in (
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("misshapen", misshapen),
+        )
+        if keys
+    ]
+    if faults:
+        raise WeightsError(f"{source}: weights do not fit their config; {'; '.join(faults)}")
+    for key, value in state.items():
+        if _is_rope_buffer(key):
+            formula = rope_frequencies(2 * len(value))
+            if not torch.allclose(value.float().cpu(), formula, rtol=1e-3, atol=1e-6):
+                logger.warning("%s: %s is not 10000^(-2j/d); used as stored", source, key)
+    model.load_state_dict(state, strict=False)
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except FileNotFoundError as error:
+        raise WeightsError(
+            f"{path}: no such file; a weights folder holds {CONFIG_FILE}, {WEIGHTS_FILE} and "
+            f"{TOKENIZER_FILE}"
+        ) from error
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: not a safetensors file ({error})") from error
+
+
+def file_sha256(path: Path) -> str:
+    """Hex sha256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def load_folder(folder: Path | str) -> tuple[ReCoCa, str]:
+    """Model of a weights folder, in float32 and eval mode, and the sha256 of its weights.
+
+    Raises
+    ------
+    WeightsError
+        A file is missing or damaged, or weights and config do not fit.
+    """
+    folder = Path(folder)
+    path = folder / WEIGHTS_FILE
+    config = ModelConfig.load(folder / CONFIG_FILE)
+    state = {key: value.float() for key, value in _read_safetensors(path).items()}
+    model = ReCoCa(config)
+    load_state_dict(model, state, str(path))
+    return model.eval(), file_sha256(path)
+
+
+def load_official(path: Path | str, config: ModelConfig | None = None) -> tuple[ReCoCa, str]:
+    """Model of an official ``.pt``, and the sha256 of the file.
+
+    A plain state dict, or one under ``state_dict``; prefixes of DataParallel and torch.compile are
+    stripped. The signal decoder is built when its keys are there.
+
+    Raises
+    ------
+    WeightsError
+        Not such a file, it would run code, or its keys do not fit the config.
+    """
+    path = Path(path)
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise WeightsError(
+            f"{path}: refused, it is not a plain checkpoint of tensors "
+            f"({str(error).strip().splitlines()[0]})"
+        ) from error
+    if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
+        loaded = loaded["state_dict"]
+    if not isinstance(loaded, Mapping) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in loaded.items()
+    ):
+        raise WeightsError(f"{path}: holds no state dict (names to tensors)")
+    state = {_unwrapped(key): value.float() for key, value in loaded.items()}
+    reconstructs = any(key.startswith("signal_decoder.") for key in state)
+    if config is None:
+        config = ModelConfig.base(use_signal_decoder=reconstructs)
+    with torch.device("meta"):
+        model = ReCoCa(config)
+    model.to_empty(device="cpu")
+    _restore_buffers(model)
+    load_state_dict(model, state, str(path))
+    return model.eval(), file_sha256(path)
+
+
+def _unwrapped(key: str) -> str:
+    while key.startswith(WRAPPER_PREFIXES):
+        for prefix in WRAPPER_PREFIXES:
+            key = key.removeprefix(prefix)
+    return key
+
+
+def _restore_buffers(model: ReCoCa) -> None:
+    """Fixed buffers of a model that was built without memory."""
+    for name, buffer in model.named_buffers():
+        if _is_rope_buffer(name):
+            buffer.copy_(rope_frequencies(2 * len(buffer)))
+
+
+def save_folder(model: ReCoCa, folder: Path | str, dtype: torch.dtype | None = None) -> str:
+    """Write ``config.json`` and ``model.safetensors``; returns the sha256 of the weights.
+
+    Aliases are left out; ``dtype`` casts the weights on their way (rope buffers stay float32).
+    """
+    from safetensors.torch import save_file
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {
+        key: (value if dtype is None or _is_rope_buffer(key) else value.to(dtype))
+        .detach()
+        .cpu()
+        .contiguous()
+        for key, value in model.state_dict().items()
+        if not _is_alias(key)
+    }
+    partial = folder / f"{WEIGHTS_FILE}.partial"
+    save_file(state, partial, metadata={"format": "pt", "model": model.config.name})
+    partial.replace(folder / WEIGHTS_FILE)
+    model.config.save(folder / CONFIG_FILE)
+    return file_sha256(folder / WEIGHTS_FILE)
+
+
+def resolve_hub(name: str, revision: str | None = None) -> Path:
+    """Fetch a hub repository's weights and return the local folder or official ``.pt``.
+
+    Raises
+    ------
+    WeightsError
+        No such repository, no network, or nothing loadable in it.
+    """
+    from huggingface_hub import snapshot_download
+
+    wanted = [CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, "*.pt", "*.txt.gz"]
+    try:
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
+    except Exception as error:  # the hub client raises many kinds; all mean "not to be had"
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise WeightsError(
+            f"{name}: not a folder or file here, and not to be had from the hub ({reason})"
+        ) from error
+    if (folder / WEIGHTS_FILE).is_file():
+        return folder
+    checkpoints = sorted(folder.rglob("*.pt"))
+    if not checkpoints:
+        raise WeightsError(f"{name}: the repository holds neither {WEIGHTS_FILE} nor a .pt file")
+    return checkpoints[0]
