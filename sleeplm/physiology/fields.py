@@ -56,7 +56,7 @@ _RESPIRATORY = [
 ]
 _SOMATIC = [
     Field("emg_median_hz", "EMG_CHIN", "somatic", "Hz", 0.0, 32.0),
-    Field("emg_burst_ratio", "EMG_CHIN", "somatic", "", 1.0, 1000.0),
+    Field("emg_burst_ratio", "EMG_CHIN", "somatic", "", 1.0, 100.0),
     Field("emg_burst_rate_hz", "EMG_CHIN", "somatic", "Hz", 0.0, 4.0),
     Field("position", "POS", "somatic", "code", -1.0, 4.0),
 ]

@@ -9,9 +9,9 @@ from sleeplm.physiology.spectral import epoch_spectra
 
 __all__ = ["chin_emg"]
 
-#: A 64-Hz signal ends at 32 Hz; movement and ECG dominate below 5 Hz. (AASM records the chin
-#: at 10–100 Hz, of which the lower part is left here.)
-_EMG_BAND_HZ = (5.0, 31.0)
+#: AASM records the chin at 10–100 Hz, of which 64 samples a second leave what is below 32 Hz;
+#: movement, ECG and EEG dominate below 10 Hz.
+_EMG_BAND_HZ = (10.0, 31.0)
 _ENVELOPE_S = 0.25
 _MODULATION_BAND_HZ = (0.1, 2.0)
 
@@ -19,7 +19,7 @@ _MODULATION_BAND_HZ = (0.1, 2.0)
 def chin_emg(emg: np.ndarray, rate_hz: float, epoch_samples: int) -> dict[str, np.ndarray]:
     """Median frequency, burst intensity ratio and burst modulation rate of each epoch.
 
-    The median frequency halves the power of 5–31 Hz (De Luca, Crit. Rev. Biomed. Eng. 11:251,
+    The median frequency halves the power of 10–31 Hz (De Luca, Crit. Rev. Biomed. Eng. 11:251,
     1984). The burst intensity ratio is the 95th over the 10th percentile of the root-mean-square
     envelope (0.25 s): near 1.8 for steady noise, higher with bursts (compare the amplitude ratio
     of Ferri et al., J. Sleep Res. 17:89, 2008). The burst modulation rate is the centroid of the

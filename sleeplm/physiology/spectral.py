@@ -16,9 +16,9 @@ EEG_BANDS_HZ: dict[str, tuple[float, float]] = {
     "sigma": (12.0, 15.0),
     "beta": (15.0, 30.0),
 }
-#: Slow rolling movements last > 500 ms and are sinusoidal below 1 Hz (AASM, section IV: "slow eye
-#: movements"); saccades deflect in < 500 ms, which puts their power at 1–5 Hz.
-EOG_BANDS_HZ: dict[str, tuple[float, float]] = {"slow": (0.3, 1.0), "saccade": (1.0, 5.0)}
+#: Slow rolling movements deflect for more than 500 ms, saccades for less (AASM, section IV), which
+#: puts the power of the former below 1 Hz and of the latter above; 0.3 Hz is AASM's EOG high-pass.
+EOG_BANDS_HZ: dict[str, tuple[float, float]] = {"slow": (0.3, 1.0), "saccade": (1.0, 8.0)}
 
 
 def epoch_spectra(

@@ -1,0 +1,519 @@
+"""Captions as typed fields, and the parser that reads them back from text.
+
+Three forms are read: the fixed form that the embedded model speaks, the varied form that it is
+trained with, and the form of the released captions (also lower-cased, with digits set apart as
+the official tokenizer leaves them: ``3 9 . 0 5 %``). What does not parse is kept as text in
+:attr:`CaptionFields.unparsed`; nothing is guessed. A number is taken only with the unit that its
+field has and within the range that is possible at all.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from sleeplm.errors import CaptionError
+from sleeplm.physiology.fields import FIELDS
+from sleeplm.prompts import EVENT_PHRASES
+
+__all__ = [
+    "SYSTEMS",
+    "CaptionEvent",
+    "CaptionFields",
+    "parse_caption",
+]
+
+SYSTEMS = ("brain", "cardiac", "respiratory", "somatic", "stage_event")
+_EPOCH_S = 30.0
+
+
+@dataclass(frozen=True)
+class CaptionEvent:
+    """An event's part within one epoch, seconds from the start of the epoch (0.0–30.0)."""
+
+    kind: str
+    start_s: float
+    end_s: float
+
+
+@dataclass
+class CaptionFields:
+    """What a caption states.
+
+    Parameters
+    ----------
+    system : str
+        One of :data:`SYSTEMS`, or ``"all"``.
+    stage : str or None
+        ``W N1 N2 N3 R unscored``; None where the caption does not say.
+    position : str or None
+        ``right left supine prone upright unknown``; None where the caption does not say.
+    events : list of CaptionEvent
+        By onset.
+    no_event : bool
+        The caption says that nothing was detected, or the truth is that nothing was.
+    values : dict of field name (:data:`sleeplm.physiology.FIELDS`) → value in the field's unit
+    trends : dict ``"hr"``, ``"spo2"`` → list of (direction, start_s, end_s)
+    missing : list of str
+        Channels that were not recorded.
+    unparsed : list of str
+        Statements that were not understood, as written.
+    """
+
+    system: str = "all"
+    stage: str | None = None
+    position: str | None = None
+    events: list[CaptionEvent] = field(default_factory=list)
+    no_event: bool = False
+    values: dict[str, float] = field(default_factory=dict)
+    trends: dict[str, list[tuple[str, float, float]]] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    unparsed: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists and dicts, ready for JSON."""
+        return {
+            "system": self.system,
+            "stage": self.stage,
+            "position": self.position,
+            "events": [
+                {"kind": event.kind, "start_s": event.start_s, "end_s": event.end_s}
+                for event in self.events
+            ],
+            "no_event": self.no_event,
+            "values": dict(self.values),
+            "trends": {name: [list(part) for part in parts] for name, parts in self.trends.items()},
+            "missing": list(self.missing),
+            "unparsed": list(self.unparsed),
+        }
+
+
+@dataclass(frozen=True)
+class _Section:
+    """The part of a caption about one channel: how it is announced, what it states."""
+
+    system: str
+    channel: str
+    label: re.Pattern[str]
+    items: tuple[tuple[re.Pattern[str], str], ...]
+    trend: str | None = None
+
+
+def _section(
+    system: str, channel: str, label: str, items: dict[str, str], trend: str | None = None
+) -> _Section:
+    return _Section(
+        system,
+        channel,
+        re.compile(rf"\b(?:{label})(?![a-z0-9])"),
+        tuple((re.compile(rf"\b(?:{words})(?![a-z0-9])"), name) for name, words in items.items()),
+        trend,
+    )
+
+
+_POWER = r"(?:\s+(?:band|wave|activity))?(?:\s+relative)?(?:\s+power)?"
+_RATE = r"(?:estimated\s+)?(?:respiratory|respiration|breathing|airflow|air\s+flow)\s+rate|rate"
+_VARIABILITY = (
+    r"(?:breath(?:ing)?[\s-]+)?intervals?\s+variability|breath-to-breath\s+variability"
+    r"|variability\s+of\s+(?:the\s+)?(?:breath(?:ing)?\s+)?intervals?"
+)
+
+
+def _eog(side: str, letter: str, names: str) -> _Section:
+    return _section(
+        "brain",
+        f"EOG_{letter.upper()}",
+        rf"(?:{side}\s+(?:eog|eye|electrooculogram)|{names})(?:\s+movements?)?(?:\s+activity)?",
+        {
+            f"eog_{letter}_slow_pct": r"slow(?:[\s-]+(?:rolling\s+)?eye)?(?:[\s-]+movements?)?"
+            + _POWER,
+            f"eog_{letter}_saccade_pct": r"(?:rem\s+)?saccad(?:es?|ic)(?:\s+movements?)?" + _POWER,
+        },
+    )
+
+
+def _eeg(side: str, label: str) -> _Section:
+    return _section(
+        "brain",
+        f"EEG_{label}",
+        r"(?:(?:central\s+)?eeg(?:\s+activity)?\s*\(?\s*)?"
+        + label.replace("_", r"\s*[-–−]\s*")
+        .replace("3", r"\s*3")
+        .replace("4", r"\s*4")
+        .replace("A2", r"[am]\s*2")
+        .replace("A1", r"[am]\s*1")
+        .lower()
+        + r"(?:\s*\))?",
+        {
+            f"eeg_{side}_{band}_pct": band + _POWER
+            for band in ("delta", "theta", "alpha", "sigma", "beta")
+        },
+    )
+
+
+def _breathing(channel: str, label: str) -> _Section:
+    prefix = channel.lower()
+    return _section(
+        "respiratory",
+        channel,
+        label,
+        {f"{prefix}_rate_bpm": _RATE, f"{prefix}_interval_sd_s": _VARIABILITY},
+    )
+
+
+_SECTIONS = (
+    _eog("left", "l", "e1"),
+    _eog("right", "r", "e2"),
+    _eeg("c3", "C3_A2"),
+    _eeg("c4", "C4_A1"),
+    _section(
+        "cardiac",
+        "ECG",
+        r"electrocardiogram|ecg|ekg",
+        {
+            "ecg_rate_bpm": r"(?:estimated\s+)?(?:heart\s*)?beat\s+rate",
+            "ecg_rmssd_ms": r"(?:ultra[\s-]*short\s+)?(?:hrv|heart\s+rate\s+variability)"
+            r"(?:\s*\(?\s*rmssd\s*\)?)?|rmssd",
+        },
+    ),
+    _section(
+        "cardiac",
+        "HR",
+        r"heart\s+rate(?!\s+variability)(?:\s*\(?\s*hr(?:\s+channel)?\s*\)?)?",
+        {
+            "hr_min_bpm": r"minimum|lowest|min",
+            "hr_max_bpm": r"maximum|highest|max",
+            "hr_mean_bpm": r"mean|average",
+        },
+        "hr",
+    ),
+    _section(
+        "cardiac",
+        "SPO2",
+        r"(?:blood\s+)?oxygen\s+saturation(?:\s*\(?\s*spo\s*2\s*\)?)?|spo\s*2",
+        {"spo2_min_pct": r"minimum|lowest|min", "spo2_mean_pct": r"mean|average"},
+        "spo2",
+    ),
+    _breathing("ABD", r"abdominal\s+(?:respiration|belt|effort|breathing)|abdomen"),
+    _breathing("THX", r"thoracic\s+(?:respiration|belt|effort|breathing)|thorax|chest"),
+    _section(
+        "respiratory",
+        "AF",
+        r"air\s*flow(?!\s+rate)",
+        {
+            "af_rate_bpm": _RATE,
+            "af_flatness": r"(?:inspiratory\s+)?(?:flow\s+)?flatness",
+        },
+    ),
+    _section(
+        "somatic",
+        "EMG_CHIN",
+        r"chin\s+(?:emg|muscle)(?:\s+activity)?",
+        {
+            "emg_median_hz": r"median\s+frequency",
+            "emg_burst_ratio": r"burst\s+(?:intensity\s+)?ratio",
+            "emg_burst_rate_hz": r"burst\s+(?:modulation\s+)?rate",
+        },
+    ),
+)
+
+_UNITS = {
+    "%": r"%|percent",
+    "bpm": r"bpm|beats\s*/\s*min|beats\s+per\s+minute",
+    "breaths/min": r"bpm|breaths\s*/\s*min|breaths\s+per\s+minute",
+    "ms": r"ms|milliseconds?",
+    "s": r"s|sec|seconds?",
+    "Hz": r"hz|hertz",
+}
+_ANY_UNIT = r"%|percent|bpm|breaths\s*/\s*min|beats\s*/\s*min|(?:beats|breaths)\s+per\s+minute"
+_ANY_UNIT += r"|milliseconds?|ms|seconds?|sec|s|hertz|hz"
+_RELATION = (
+    r"(?:[\s,:=]|\b(?:of|at|is|was|with|a|an|the|to|equal|equals|equalling|measuring|measured|valued|"
+    r"value|reaching|standing|stands|lying|lies|running|approximately|around|about|close|roughly|"
+    r"near|nearly|some)\b)*"
+)
+_NUMBER = r"\d+(?:\.\d+)?"
+_VALUE = re.compile(rf"{_RELATION}({_NUMBER})\s*((?:{_ANY_UNIT})(?![a-z]))?")
+_SPAN = re.compile(
+    rf"(?:from|between|at)\s+({_NUMBER})\s*(?:s\b|seconds?\b)?\s*(?:to|and|until|till|[-–])\s*"
+    rf"({_NUMBER})\s*(?:s|sec|seconds?)\b"
+)
+_TREND = re.compile(
+    r"\b(increas(?:ing|e|es)|ris(?:ing|es?)|decreas(?:ing|e|es)|fall(?:ing|s)?|stable|steady)\b"
+)
+_DIRECTIONS = {"inc": "increasing", "ris": "increasing", "dec": "decreasing", "fal": "decreasing"}
+_NOT_RECORDED = re.compile(
+    r"\b(?:(?:is|was|were)\s+)?(?:not\s+(?:recorded|available)|unavailable|missing)\b"
+)
+_NO_EVENT = re.compile(
+    r"\b(?:no|without(?:\s+any)?)\s+(?:respiratory\s+|scored\s+|notable\s+)*events?\b"
+    r"|\bnothing\s+(?:was\s+)?detected\b|\bfree\s+of\s+events\b|\bevent-free\b"
+)
+_NEGATION = re.compile(r"\b(?:no|not|without|never|neither|nor|absent|unlikely)\b")
+_NOTHING_TO_SAY = re.compile(r"\bno\s+reliable\s+measurements?\b")
+_POSITION = re.compile(
+    r"\b(?:body\s+position|position|lying|lies|posture|on)\b[\s:]*"
+    r"(?:(?:is|was|of|the|in|a|on|to|his|her|their|body|sleeping)\s+)*"
+    r"(right|left|supine|back|prone|stomach|belly|upright|unknown|not\s+recorded)\b"
+    r"|\b(right|left|supine|prone|upright)\s+(?:body\s+)?(?:position|posture)\b"
+)
+_POSITION_WORDS = {"back": "supine", "stomach": "prone", "belly": "prone"}
+_STAGES = (
+    ("unscored", r"stage\s+(?:is\s+)?not\s+scored|unscored(?:\s+epoch)?"),
+    (
+        "N1",
+        r"(?:transitional\s+)?light\s+sleep\s*\(?\s*n\s*1\s*\)?|(?:stage\s+)?n\s*1(?:\s+sleep)?",
+    ),
+    ("N2", r"stable\s+light\s+sleep(?:\s*\(?\s*n\s*2\s*\)?)?|(?:stage\s+)?n\s*2(?:\s+sleep)?"),
+    (
+        "N3",
+        r"(?:deep|slow[\s-]wave)\s+sleep(?:\s*\(?\s*(?:stage\s+)?n\s*3\s*\)?)?"
+        r"|(?:stage\s+)?n\s*3(?:\s+sleep)?",
+    ),
+    ("R", r"rem(?:\s+sleep|\s+stage)?|rapid[\s-]eye[\s-]movement\s+sleep"),
+    ("W", r"wake(?:fulness)?|awake"),
+)
+_UNSCORED = re.compile(r"\bstage\s+(?:is\s+|was\s+)?not\s+scored\b|\bunscored\b")
+_STAGE = re.compile("|".join(rf"(?P<{name}>\b(?:{words})(?![a-z]))" for name, words in _STAGES))
+_EVENT_NAMES = sorted(
+    (
+        (phrase.lower(), kind)
+        for kind, phrases in EVENT_PHRASES.items()
+        for phrase in {*phrases[:3], kind.replace("_", " ")}
+    ),
+    key=lambda entry: -len(entry[0]),
+)
+_EVENT_KIND = dict(_EVENT_NAMES)
+_EVENT = re.compile(r"\b(" + "|".join(re.escape(phrase) for phrase, _ in _EVENT_NAMES) + r")s?\b")
+#: Words that join statements and carry none themselves.
+_FILLER = frozenset(
+    """
+    a about accompanied across activity addition along also an and appears are around as
+    asleep at background balanced based beat being belongs body both breath breathing by
+    captured carries channel character class close comes comprises contains continues course
+    covers described detected displays during each eeg epoch epochs event events exhibits
+    features finally followed following for found from further given has here hr in includes
+    including indicates interval is it its joined lastly lies lists marked marks measured
+    measures more moreover next noted observed occurring occurs of on once one over part
+    patient person plus portion position power present reading readings reads record
+    recorded recording registers relative remains report reported reports s seconds seen
+    segment shows signal signals sleep sleeper sleeping spans stage state statistics stays
+    subject system takes that the then there this throughout time to together trace trend
+    trending under values was well were which while whose window with within
+    """.split()  # noqa: SIM905
+)
+
+
+def parse_caption(text: str, system: str) -> CaptionFields:
+    """Read a caption's statements.
+
+    Parameters
+    ----------
+    text : str
+        A caption in the fixed, the varied or the released form.
+    system : str
+        One of :data:`SYSTEMS`: only this system's statements are taken. ``"all"`` takes every
+        system's, for captions that were joined.
+
+    Returns
+    -------
+    CaptionFields
+
+    Raises
+    ------
+    CaptionError
+        The system is not known.
+    """
+    if system != "all" and system not in SYSTEMS:
+        raise CaptionError(
+            f"system {system!r} is not known; use one of {', '.join(SYSTEMS)} or all"
+        )
+    fields = CaptionFields(system=system)
+    section: _Section | None = None
+    for sentence in _sentences(text):
+        section = _Reader(fields, sentence, section).read()
+    fields.events.sort(key=lambda event: (event.start_s, event.kind, event.end_s))
+    return fields
+
+
+def _normalised(text: str) -> str:
+    """Lower case, single spaces, and numbers in one piece whatever way they were set."""
+    plain = " ".join(text.lower().split())
+    number = r"(?<![a-z0-9.])\d(?: ?\d)*(?:(?: \. |\.)\d(?: ?\d)*)?(?![a-z0-9])"
+    plain = re.sub(number, lambda match: match.group().replace(" ", ""), plain)
+    return re.sub(r" ([.,;:%)])", r"\1", plain)
+
+
+def _sentences(text: str) -> list[str]:
+    return [part for part in re.split(r"(?<=[.;!?])\s+|\n+", _normalised(text)) if part.strip(" .")]
+
+
+class _Reader:
+    """Reads one sentence into the fields and keeps account of what was understood."""
+
+    def __init__(self, fields: CaptionFields, sentence: str, section: _Section | None) -> None:
+        self.fields = fields
+        self.sentence = sentence
+        self.section = section
+        self.understood = [False] * len(sentence)
+
+    def read(self) -> _Section | None:
+        """Take what the sentence states; return the section that it ends in."""
+        system = self.fields.system
+        if _NOTHING_TO_SAY.search(self.sentence):
+            return self.section
+        self._missing_channels()
+        if system in ("stage_event", "all"):
+            self._unscored()
+        if system in ("stage_event", "all") and self._no_event():
+            self._stage()
+        elif self._negated():
+            pass
+        else:
+            self._measurements()
+            if system in ("somatic", "all"):
+                self._position()
+            if system in ("stage_event", "all"):
+                self._events()
+                self._stage()
+        rest = "".join(
+            " " if taken else letter
+            for letter, taken in zip(self.sentence, self.understood, strict=True)
+        )
+        words = re.findall(r"[a-z0-9%]+", rest)
+        if any(word not in _FILLER for word in words):
+            self.fields.unparsed.append(self.sentence.strip())
+        return self.section
+
+    def _take(self, start: int, end: int) -> None:
+        self.understood[start:end] = [True] * (end - start)
+
+    def _free(self, start: int, end: int) -> bool:
+        return not any(self.understood[start:end])
+
+    def _negated(self) -> bool:
+        """Whether the sentence denies something beyond what was understood so far."""
+        return any(self._free(*match.span()) for match in _NEGATION.finditer(self.sentence))
+
+    def _labels(self) -> list[tuple[int, int, _Section]]:
+        found = []
+        for section in _SECTIONS:
+            if self.fields.system in (section.system, "all"):
+                found += [
+                    (*match.span(), section) for match in section.label.finditer(self.sentence)
+                ]
+        return sorted(found, key=lambda entry: entry[0])
+
+    def _missing_channels(self) -> None:
+        for match in _NOT_RECORDED.finditer(self.sentence):
+            before = [entry for entry in self._labels() if entry[1] <= match.start()]
+            if before and not self.sentence[before[-1][1] : match.start()].strip(" :,"):
+                start, _, section = before[-1]
+                self.fields.missing.append(section.channel)
+                self._take(start, match.end())
+            elif self.fields.system in ("somatic", "all") and re.search(
+                r"\b(?:body )?position[ :,]*$", self.sentence[: match.start()]
+            ):
+                self.fields.missing.append("POS")
+                self._take(self.sentence.rindex("position", 0, match.start()), match.end())
+
+    def _measurements(self) -> None:
+        labels = [entry for entry in self._labels() if self._free(entry[0], entry[1])]
+        for start, end, _ in labels:
+            self._take(start, end)
+        starts = [0, *(end for _, end, _ in labels)]
+        ends = [*(start for start, _, _ in labels), len(self.sentence)]
+        owners = [self.section, *(section for _, _, section in labels)]
+        for start, end, section in zip(starts, ends, owners, strict=True):
+            if section is not None:
+                self._items(section, start, end)
+                self.section = section
+
+    def _items(self, section: _Section, start: int, end: int) -> None:
+        part = self.sentence[:end]
+        for pattern, name in section.items:
+            for match in pattern.finditer(part, start):
+                if not self._free(*match.span()):
+                    continue
+                value = _VALUE.match(part, match.end())
+                if value and self._accept(name, value.group(1), value.group(2)):
+                    self._take(match.start(), value.end())
+        if section.trend is None:
+            return
+        trends = [match for match in _TREND.finditer(part, start) if self._free(*match.span())]
+        for number, match in enumerate(trends):
+            until = trends[number + 1].start() if number + 1 < len(trends) else end
+            for span in _SPAN.finditer(part, match.end(), until):
+                times = _epoch_times(span)
+                if times and self._free(*span.span()):
+                    direction = _DIRECTIONS.get(match.group(1)[:3], "stable")
+                    self.fields.trends.setdefault(section.trend, []).append((direction, *times))
+                    self._take(*match.span())
+                    self._take(*span.span())
+
+    def _accept(self, name: str, number: str, unit: str | None) -> bool:
+        """Take a value if its unit and range are the field's and it is not stated already."""
+        entry = FIELDS[name]
+        value = float(number)
+        if name == "af_flatness" and unit is not None and re.fullmatch(_UNITS["%"], unit):
+            value, unit = value / 100.0, None
+        wanted = _UNITS.get(entry.unit)
+        fits = (
+            (unit is None)
+            if wanted is None
+            else (unit is not None and re.fullmatch(wanted, unit) is not None)
+        )
+        if not fits or not entry.low <= value <= entry.high or name in self.fields.values:
+            return False
+        self.fields.values[name] = value
+        return True
+
+    def _position(self) -> None:
+        for match in _POSITION.finditer(self.sentence):
+            if not self._free(*match.span()):
+                continue
+            word = match.group(1) or match.group(2)
+            if self.fields.position is None:
+                self.fields.position = _POSITION_WORDS.get(word, word)
+                self._take(*match.span())
+                side = re.match(r" sides?\b", self.sentence[match.end() :])
+                if side:
+                    self._take(match.end(), match.end() + side.end())
+
+    def _no_event(self) -> bool:
+        match = _NO_EVENT.search(self.sentence)
+        if match:
+            self.fields.no_event = True
+            self._take(*match.span())
+        return match is not None
+
+    def _events(self) -> None:
+        names = [match for match in _EVENT.finditer(self.sentence) if self._free(*match.span())]
+        for number, match in enumerate(names):
+            end = names[number + 1].start() if number + 1 < len(names) else len(self.sentence)
+            for span in _SPAN.finditer(self.sentence, match.end(), end):
+                times = _epoch_times(span)
+                if times and self._free(*span.span()):
+                    self.fields.events.append(CaptionEvent(_EVENT_KIND[match.group(1)], *times))
+                    self._take(*match.span())
+                    self._take(*span.span())
+
+    def _unscored(self) -> None:
+        match = _UNSCORED.search(self.sentence)
+        if match and self.fields.stage is None:
+            self.fields.stage = "unscored"
+            self._take(*match.span())
+
+    def _stage(self) -> None:
+        found = [match for match in _STAGE.finditer(self.sentence) if self._free(*match.span())]
+        stages = {match.lastgroup for match in found}
+        if len(stages) == 1 and self.fields.stage in (None, *stages):
+            self.fields.stage = stages.pop()
+            for match in found:
+                self._take(*match.span())
+
+
+def _epoch_times(span: re.Match[str]) -> tuple[float, float] | None:
+    start_s, end_s = float(span.group(1)), float(span.group(2))
+    return (start_s, end_s) if 0.0 <= start_s <= end_s <= _EPOCH_S else None
