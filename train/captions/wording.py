@@ -36,8 +36,8 @@ _FIXED: dict[str, tuple[tuple[str, str, tuple[tuple[str, str, str, float], ...]]
                 f"EOG_{side}",
                 label,
                 (
-                    (f"eog_{side.lower()}_slow_pct", "slow eye movements", " %", 1.0),
-                    (f"eog_{side.lower()}_saccade_pct", "saccades", " %", 1.0),
+                    (f"eog_{side.lower()}_slow_pct", "slow eye movement power", " %", 1.0),
+                    (f"eog_{side.lower()}_saccade_pct", "saccadic power", " %", 1.0),
                 ),
             )
             for side, label in (("L", "Left EOG"), ("R", "Right EOG"))
