@@ -39,11 +39,11 @@ class Evidence(BaseModel):
     text: str
     value: float | None = None
     unit: str = ""
-    epoch: int | None = Field(None, description="epoch number, counted from 1")
+    epoch: int | None = Field(default=None, description="epoch number, counted from 1")
     onset_s: float | None = None
     end_s: float | None = None
     clock: str | None = None
-    field: str | None = Field(None, description="name of the quantity or the event kind")
+    field: str | None = Field(default=None, description="name of the quantity or the event kind")
 
 
 class ScopeView(BaseModel):
@@ -51,7 +51,7 @@ class ScopeView(BaseModel):
 
     text: str = Field(description="the scope in words, e.g. 'N2 in epochs 1-480'")
     n_epochs: int
-    first_epoch: int | None = Field(None, description="number of the first epoch in scope")
+    first_epoch: int | None = Field(default=None, description="number of the first epoch in scope")
     last_epoch: int | None = None
     onset_s: float | None = None
     end_s: float | None = None
@@ -127,7 +127,7 @@ class Description(Artifact):
     measured: list[MeasuredField] = []
     shares: list[StageShare] = []
     shares_source: str | None = None
-    missing: list[str] = Field([], description="channels of this system that were not recorded")
+    missing: list[str] = Field(default=[], description="channels that were not recorded")
 
 
 class FoundEvent(BaseModel):
@@ -142,7 +142,7 @@ class FoundEvent(BaseModel):
     stage: str
     position: str | None = None
     in_sleep: bool = True
-    nadir_pct: float | None = Field(None, description="lowest SpO2 of the event")
+    nadir_pct: float | None = Field(default=None, description="lowest SpO2 of the event")
     nadir_source: str | None = None
     confidence: float | None = None
     channel: str | None = None
@@ -157,20 +157,22 @@ class EventList(Artifact):
 
     tool: Literal["locate_events"] = "locate_events"
     query: str
-    kinds: list[str] = Field([], description="scored kinds asked for; empty = open vocabulary")
+    kinds: list[str] = Field(default=[], description="scored kinds; empty = open vocabulary")
     order: str = "time"
     total: int
     in_sleep: int
     outside_sleep: int
     sleep_hours: float
-    per_hour: float | None = Field(None, description="events in sleep per hour of sleep in scope")
+    per_hour: float | None = Field(default=None, description="events in sleep per hour of sleep")
     by_kind: dict[str, int] = {}
     by_stage: dict[str, int] = {}
     by_position: dict[str, int] = {}
-    other_sources: dict[str, int] = Field({}, description="counts by the other scorings at hand")
+    per_hour_by_stage: dict[str, float] = {}
+    per_hour_by_position: dict[str, float] = {}
+    other_sources: dict[str, int] = Field(default={}, description="counts by other scorings")
     events: list[FoundEvent] = []
     reaching_in: list[FoundEvent] = Field(
-        [], description="events that began before the scope and reach into it; not counted"
+        default=[], description="events that began before the scope and reach into it; not counted"
     )
 
 

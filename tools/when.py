@@ -11,10 +11,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sleeplm.scoring import EPOCH_S, SLEEP_STAGES
 from tools.failures import CannotAnswer, TryAgain
@@ -63,6 +63,16 @@ class When(BaseModel):
     position: Literal["supine", "left", "right", "prone", "upright"] | None = Field(
         None, description="only epochs in this body position"
     )
+
+    @field_validator("epochs", mode="before")
+    @classmethod
+    def _as_range(cls, value: Any) -> Any:
+        """LLMs also write 120, [120] and "100-110"."""
+        if isinstance(value, str):
+            value = [part for part in re.split(r"[^0-9]+", value) if part]
+        if isinstance(value, int):
+            value = [value]
+        return [*value, *value] if isinstance(value, list) and len(value) == 1 else value
 
 
 @dataclass(frozen=True)

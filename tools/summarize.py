@@ -1,0 +1,72 @@
+"""``summarize_night``: the night's report, by section."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tools.arguments import SECTIONS, Section, SummarizeArguments
+from tools.artifacts import Evidence, NightReport
+from tools.calling import sleep_tool
+from tools.report import section_evidence, section_text
+
+if TYPE_CHECKING:
+    from sleeplm.summary import NightSummary
+    from tools.session import Session
+
+__all__ = ["summarize_night", "summarize_session"]
+
+
+def summarize_session(session: Session, arguments: SummarizeArguments) -> NightReport:
+    """The report of the session's night.
+
+    Parameters
+    ----------
+    session : Session
+        Holds the night and the choice of scoring.
+    arguments : SummarizeArguments
+        Sections; all where none is named.
+
+    Returns
+    -------
+    NightReport
+        With the whole summary, whatever the sections of the text.
+    """
+    night = session.night
+    summary = night.summary(session.scoring)
+    sections: list[Section] = list(dict.fromkeys(arguments.sections or SECTIONS))
+    texts: dict[str, str] = {section: _section(summary, section) for section in sections}
+    evidence: list[Evidence] = []
+    for section in sections:
+        evidence += section_evidence(summary, section)
+    source = summary.scorer["kind"]
+    head = f"Report of the night; stages and events by the {source} scoring"
+    return NightReport(
+        source=f"{source}, measured",
+        night=night.id,
+        text="\n".join([f"{head}.", *texts.values()]),
+        evidence=evidence,
+        sections=list(sections),
+        section_texts=texts,
+        summary=summary,
+    )
+
+
+def _section(summary: NightSummary, section: Section) -> str:
+    text = section_text(summary, section)
+    severity = summary.severity
+    if section == "respiratory" and severity.word:
+        kind = f", mostly {severity.predominance}" if severity.predominance else ""
+        text += f" Severity by AHI: {severity.word}{kind} ({severity.rule}; {severity.source})."
+    if section == "recording" and summary.missing:
+        text += f" Missing: {'; '.join(summary.missing)}."
+    return text
+
+
+summarize_night = sleep_tool(
+    "summarize_night",
+    SummarizeArguments,
+    summarize_session,
+    "The sleep report of the open night: total sleep time, efficiency, latencies, WASO, stages, "
+    "AHI and other respiratory indices, oximetry, arousals, heart rate, movements, positions. Use "
+    "it for indices and totals of the whole night (AHI, ODI, TST, T90 ...) and for overviews.",
+)
