@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -49,6 +52,11 @@ class CaptionDecoder(nn.Module):
         self.ln_final = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
         self.text_projection = nn.Parameter(torch.empty(width, vocab_size))
 
+    def layers(self) -> Iterator[tuple[ResidualBlock, CrossBlock]]:
+        """Self-attention and cross-attention blocks in pairs, from the first layer to the last."""
+        for block, cross in zip(self.resblocks, self.cross_attn, strict=True):
+            yield cast(ResidualBlock, block), cast(CrossBlock, cross)
+
     def logits(self, x: Tensor) -> Tensor:
         """[…, D] → [… , V] in float32: half precision makes ties of close tokens."""
         norm = self.ln_final
@@ -67,7 +75,7 @@ class CaptionDecoder(nn.Module):
         n_prefix, size = prefix.shape[1], x.shape[1]
         seen = torch.ones(size, size, dtype=torch.bool, device=x.device).tril()
         seen[:n_prefix, :n_prefix] = True
-        for block, cross in zip(self.resblocks, self.cross_attn, strict=True):
+        for block, cross in self.layers():
             x = block(x, seen)
             x = cross(x, *cross.memory_keys_values(memory))
         return self.logits(x[:, n_prefix:])

@@ -82,7 +82,7 @@ class SpectralStem(nn.Module):
         """[B, C, samples] → [B, C, T, D]."""
         with torch.no_grad(), torch.autocast(signals.device.type, enabled=False):
             of_patch, of_epoch = self.features(signals)
-        dtype = self.of_patch[0].weight.dtype
+        dtype = next(self.of_patch.parameters()).dtype
         return self.of_patch(of_patch.to(dtype)) + self.of_epoch(of_epoch.to(dtype))[:, :, None]
 
 

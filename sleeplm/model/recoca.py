@@ -17,10 +17,10 @@ from torch.nn import functional as F
 
 from sleeplm.errors import WeightsError
 from sleeplm.model.config import ModelConfig
-from sleeplm.model.decoder import CaptionDecoder, CrossBlock, SignalDecoder
+from sleeplm.model.decoder import CaptionDecoder, SignalDecoder
 from sleeplm.model.encoder import SignalEncoder
 from sleeplm.model.extensions import Extensions
-from sleeplm.model.text import ResidualBlock, TextTower
+from sleeplm.model.text import TextTower
 
 __all__ = ["ReCoCa", "SignalFeatures"]
 
@@ -91,12 +91,10 @@ class ReCoCa(nn.Module):
         def initialise(blocks: nn.ModuleList, layers: int) -> None:
             residual_std = (width * 2 * layers) ** -0.5
             for block in blocks:
-                if not isinstance(block, ResidualBlock | CrossBlock):
-                    raise TypeError(f"no initialisation for {type(block).__name__}")
-                nn.init.normal_(block.attn.in_proj_weight, std=width**-0.5)
-                nn.init.normal_(block.attn.out_proj.weight, std=residual_std)
-                nn.init.normal_(block.mlp.c_fc.weight, std=(2 * width) ** -0.5)
-                nn.init.normal_(block.mlp.c_proj.weight, std=residual_std)
+                nn.init.normal_(block.get_parameter("attn.in_proj_weight"), std=width**-0.5)
+                nn.init.normal_(block.get_parameter("attn.out_proj.weight"), std=residual_std)
+                nn.init.normal_(block.get_parameter("mlp.c_fc.weight"), std=(2 * width) ** -0.5)
+                nn.init.normal_(block.get_parameter("mlp.c_proj.weight"), std=residual_std)
 
         initialise(text.transformer.resblocks, len(text.transformer.resblocks))
         initialise(decoder.resblocks, len(decoder.resblocks))
