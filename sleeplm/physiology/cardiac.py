@@ -38,7 +38,7 @@ def detect_beats(ecg: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarra
     -------
     times_s : array [n_beats]
     similarity : array [n_beats]
-        Correlation of the beat with the recording's median beat, −1 to 1.
+        Correlation of the beat with the median beat of regular stretches, −1 to 1.
     """
     high_hz = min(_QRS_BAND_HZ[1], 0.45 * rate_hz)
     sections = signal.butter(2, (_QRS_BAND_HZ[0], high_hz), "bandpass", fs=rate_hz, output="sos")
@@ -59,8 +59,10 @@ def detect_beats(ecg: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarra
     middle = reach * _UPSAMPLING
     search = round(_SEARCH_S * rate_hz * _UPSAMPLING)
     near = fine[:, middle - search : middle + search + 1]
-    # The larger deflection of most beats decides the side, so that it never flips between beats.
-    upward = np.median(near.max(axis=1)) >= np.median(-near.min(axis=1))
+    # Noise that passes for beats comes irregularly: only regular beats decide the side and the
+    # template. The larger deflection decides once for all, so that it never flips between beats.
+    regular = _regular(candidates)
+    upward = np.median(near[regular].max(axis=1)) >= np.median(-near[regular].min(axis=1))
     near = near if upward else -near
     offset = near.argmax(axis=1) - search
     times_s = (candidates + offset / _UPSAMPLING) / rate_hz
@@ -68,7 +70,7 @@ def detect_beats(ecg: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarra
     half = round(_SEARCH_S * rate_hz * _UPSAMPLING)
     columns = np.clip(middle + offset[:, None] + np.arange(-half, half + 1), 0, fine.shape[1] - 1)
     aligned = np.take_along_axis(fine, columns, axis=1)
-    template = np.median(aligned, axis=0)
+    template = np.median(aligned[regular], axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         similarity = (aligned @ template) / (
             np.linalg.norm(aligned, axis=1) * np.linalg.norm(template)
@@ -77,6 +79,17 @@ def detect_beats(ecg: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarra
     times_s, similarity = times_s[order], np.nan_to_num(similarity[order])
     apart = np.concatenate([[True], np.diff(times_s) > _REFRACTORY_S / 2])
     return times_s[apart], similarity[apart]
+
+
+def _regular(candidates: np.ndarray) -> np.ndarray:
+    """Whether the intervals on both sides of a beat are within 10 % of the local median."""
+    intervals = np.diff(candidates).astype(float)
+    local = ndimage.median_filter(intervals, size=11, mode="nearest")
+    near = np.abs(intervals - local) <= 0.1 * local
+    both = np.concatenate([[False], near]) & np.concatenate([near, [False]])
+    # Both sides regular by chance, as in noise, is common; five in a row are not.
+    steady = ndimage.binary_opening(both, structure=np.ones(5, dtype=bool))
+    return steady if steady.any() else np.ones(len(candidates), dtype=bool)
 
 
 def _local_height(energy: np.ndarray, rate_hz: float) -> np.ndarray:

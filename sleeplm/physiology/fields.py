@@ -39,7 +39,7 @@ _EOG = [
 ]
 _CARDIAC = [
     Field("ecg_rate_bpm", "ECG", "cardiac", "bpm", 20.0, 240.0),
-    Field("ecg_rmssd_ms", "ECG", "cardiac", "ms", 0.0, 1000.0),
+    Field("ecg_rmssd_ms", "ECG", "cardiac", "ms", 0.0, 300.0),
     Field("hr_min_bpm", "HR", "cardiac", "bpm", 20.0, 240.0),
     Field("hr_max_bpm", "HR", "cardiac", "bpm", 20.0, 240.0),
     Field("hr_mean_bpm", "HR", "cardiac", "bpm", 20.0, 240.0),
