@@ -244,9 +244,11 @@ def _with_coding(candidate: Candidate, labels: _Labels, stated: str | None) -> C
                 coding = PositionCoding(entry["name"], None, True, side, entry.get("upright_label"))
     if coding is None:
         for entry in table["codings"]:
-            if entry.get("if_all_exact") and not all(
+            if entry.get("if_all_house_names") and not all(
                 signal.label in CHANNELS for signal in labels.signals
             ):
+                continue
+            if "unit" in entry and labels.signals[candidate.plus].unit != entry["unit"]:
                 continue
             if key in map(normalise_label, entry["labels"]) and _applies(entry, labels):
                 codes = {int(code): POSITION_CODES[word] for code, word in entry["codes"].items()}
@@ -288,11 +290,12 @@ def _override(channel: str, text: str, labels: _Labels) -> Candidate | None:
     label, _, coding = text.partition(";")
     label = label.strip()
     exact = {signal.label: index for index, signal in reversed(list(enumerate(labels.signals)))}
-    index = exact.get(label, labels.find(label))
     numbered = re.fullmatch(r"(.+)#(\d+)", label)
-    if index is None and numbered is not None:
+    if label not in exact and numbered is not None:
         same = [i for i, s in enumerate(labels.signals) if s.label == numbered[1].strip()]
         index = same[int(numbered[2]) - 1] if 0 < int(numbered[2]) <= len(same) else None
+    else:
+        index = exact.get(label, labels.find(label))
     candidate: Candidate | None = None
     if index is not None:
         candidate = Candidate(index, None, labels.signals[index].label, chosen_by_user=True)

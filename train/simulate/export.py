@@ -21,7 +21,8 @@ LABELS: dict[str, tuple[str, str, tuple[float, float]]] = {
     "EEG_C3_A2": ("C3-M2", "uV", (-500.0, 500.0)),
     "EEG_C4_A1": ("C4-M1", "uV", (-500.0, 500.0)),
     "EMG_CHIN": ("Chin EMG", "uV", (-300.0, 300.0)),
-    "POS": ("Position", "", (0.0, 4.0)),
+    # Unit "code" tells the reader that the numbers are the house's own position codes.
+    "POS": ("POS", "code", (0.0, 4.0)),
     "SPO2": ("SpO2", "%", (0.0, 100.0)),
     "HR": ("Heart Rate", "bpm", (0.0, 250.0)),
 }
