@@ -342,7 +342,7 @@ def _normalised(text: str) -> str:
     plain = " ".join(text.lower().split())
     number = r"(?<![a-z0-9.])\d(?: ?\d)*(?:(?: \. |\.)\d(?: ?\d)*)?(?![a-z0-9])"
     plain = re.sub(number, lambda match: match.group().replace(" ", ""), plain)
-    return re.sub(r" ([.,;:%)])", r"\1", plain)
+    return re.sub(r" ([.,;:)])", r"\1", plain)
 
 
 def _sentences(text: str) -> list[str]:
