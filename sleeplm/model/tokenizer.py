@@ -85,11 +85,13 @@ class _Base:
 
     def __init__(self, inner: tokenizers.Tokenizer, sot: str, eot: str) -> None:
         self._inner = inner
-        for name in (sot, eot):
-            if inner.token_to_id(name) is None:
-                raise WeightsError(f"tokenizer.json: the vocabulary has no {name!r} token")
-        self.sot = inner.token_to_id(sot)
-        self.eot = inner.token_to_id(eot)
+        self.sot, self.eot = self._id(sot), self._id(eot)
+
+    def _id(self, name: str) -> int:
+        index = self._inner.token_to_id(name)
+        if index is None:
+            raise WeightsError(f"tokenizer.json: the vocabulary has no {name!r} token")
+        return index
 
     @property
     def vocab_size(self) -> int:
@@ -144,8 +146,9 @@ class ClipTokenizer(_Base):
             raise WeightsError(f"{path}: not the CLIP vocabulary ({error})") from error
         symbols = list(byte_symbols().values())
         n_merges = CLIP_VOCAB_SIZE - 2 * len(symbols) - 2
-        merges = [tuple(line.split()) for line in lines[1 : n_merges + 1]]
-        if len(merges) < n_merges or any(len(merge) != 2 for merge in merges):
+        pairs = [line.split() for line in lines[1 : n_merges + 1]]
+        merges = [(pair[0], pair[1]) for pair in pairs if len(pair) == 2]
+        if len(merges) < n_merges:
             raise WeightsError(f"{path}: not the CLIP vocabulary (it needs {n_merges} merges)")
         tokens = [*symbols, *(symbol + WORD_END for symbol in symbols)]
         tokens += ["".join(merge) for merge in merges] + [CLIP_SOT, CLIP_EOT]
