@@ -63,9 +63,9 @@ EVENT_FAMILIES = (
     ("cheyne_stokes",),
     ("artifact",),
 )
-"""Kinds that are scored together: where one of a family is in a file, its others were looked for."""
+"""Kinds scored together: where one of a family is in a file, its others were looked for."""
 MISMATCH_S = 600.0
-"""A scoring whose stated length differs by more than this from the recording is of another night."""
+"""A stated length that differs by more than this from the recording is of another night."""
 PLACEHOLDER_DATES = ((1985, 1, 1), (2000, 1, 1), (1970, 1, 1), (1900, 1, 1), (1901, 1, 1))
 """Dates that stand for "unknown" in de-identified files (EDF+ asks for 01.01.85)."""
 
@@ -329,15 +329,17 @@ class Scoring:
         if stated_s is not None and abs(stated_s - length_s) > MISMATCH_S:
             raise ScoringError(
                 f"the scoring is of a recording of {stated_s / 60:.1f} min, this one lasts "
-                f"{length_s / 60:.1f} min: it is of another night; name the right file with --scoring"
+                f"{length_s / 60:.1f} min: it is of another night; "
+                "name the right file with --scoring"
             )
         scored = [index + shift for index, stage in enumerate(self.stages) if stage != UNSCORED]
         beyond = sum(index >= n_epochs for index in scored)
         before = sum(index < 0 for index in scored)
         if not clocked and beyond * EPOCH_S > MISMATCH_S:
             raise ScoringError(
-                f"the scoring has {len(self.stages)} epochs, the recording {n_epochs}, and no clock "
-                "time says how they lie: it is of another night; name the right file with --scoring"
+                f"the scoring has {len(self.stages)} epochs, the recording {n_epochs}, and no "
+                "clock time says how they lie: it is of another night; "
+                "name the right file with --scoring"
             )
         if beyond + before:
             problems.append(
@@ -352,7 +354,8 @@ class Scoring:
         if shift:
             problems.append(
                 f"the scoring starts {abs(shift * EPOCH_S) / 60:.1f} min "
-                f"{'after' if shift > 0 else 'before'} the recording; it was moved by its clock time"
+                f"{'after' if shift > 0 else 'before'} the recording; "
+                "it was moved by its clock time"
             )
         return problems
 

@@ -49,18 +49,18 @@ def read_scoring(
     start : datetime, optional
         Clock time of the first epoch where the file states none.
     duration_s : float, optional
-        Length of the recording, to tell epochs of 20 s from epochs of 30 s in a bare list of stages.
+        Length of the recording, to tell 20-s from 30-s epochs in a bare list of stages.
 
     Returns
     -------
     Scoring
-        On its own clock: times are seconds from the scoring's start. :meth:`Scoring.aligned` puts it
-        on a recording's.
+        On its own clock: times are seconds from the scoring's start. :meth:`Scoring.aligned`
+        puts it on a recording's.
 
     Raises
     ------
     ScoringError
-        No such file, not a scoring, damaged, epochs that are not 30 s long, or nothing usable in it.
+        No such file, not a scoring, damaged, epochs that are not 30 s long, nothing usable.
     """
     path = Path(path)
     record = path.with_name(path.name + ".st")
@@ -114,10 +114,10 @@ def _read_json(text: str, name: str) -> Scoring:
 def find_scoring(edf_path: str | Path) -> Path | None:
     """The scoring that lies beside a recording, or None.
 
-    Looked for in this order: ``X-nsrr.xml``, ``X-profusion.xml``, ``X.xml``, ``X-Hypnogram.edf`` (and
-    Sleep-EDF's pairs ``SC4001E0-PSG.edf`` / ``SC4001EC-Hypnogram.edf``), ``X.scoring.json``,
-    ``X_scoring.json``, ``X.st``, ``X.csv`` and ``X.tsv`` where they read as a scoring, and at last the
-    recording itself, where its EDF+ annotations hold stages. A truth file is never taken.
+    Looked for in this order: ``X-nsrr.xml``, ``X-profusion.xml``, ``X.xml``, ``X-Hypnogram.edf``
+    (and Sleep-EDF's pairs ``SC4001E0-PSG.edf`` / ``SC4001EC-Hypnogram.edf``), ``X.scoring.json``,
+    ``X_scoring.json``, ``X.st``, ``X.csv`` and ``X.tsv`` where they read as a scoring, and at last
+    the recording itself, where its EDF+ annotations hold stages. A truth file is never taken.
     """
     edf_path = Path(edf_path)
     stem = edf_path.stem

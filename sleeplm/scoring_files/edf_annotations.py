@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime
 from pathlib import Path
 
 from sleeplm.errors import ScoringError
@@ -30,14 +31,12 @@ def read_edf_annotations(path: Path, name: str) -> Scoring:
         has_signals = bool(header.signals)
     except Exception as error:  # a damaged file fails in edfio in many ways
         raise ScoringError(
-            f"{name}: the EDF+ annotations cannot be read ({type(error).__name__}); the file may be "
-            "cut off: copy it again"
+            f"{name}: the EDF+ annotations cannot be read ({type(error).__name__}); the file "
+            "may be cut off: copy it again"
         ) from error
     draft = Draft(name)
     try:
-        import datetime
-
-        draft.start = datetime.datetime.combine(header.startdate, header.starttime)
+        draft.start = datetime.combine(header.startdate, header.starttime)
     except Exception:  # an anonymised or damaged date leaves the scoring without a clock
         draft.problems.append("the start date of the EDF+ file cannot be read")
     marks: list[tuple[float, float, str]] = []
@@ -54,8 +53,8 @@ def read_edf_annotations(path: Path, name: str) -> Scoring:
     _add_stage_marks(marks, draft)
     if has_signals and not draft.rows and not draft.events and not draft.untyped_apneas:
         raise ScoringError(
-            f"{name}: this is a recording with signals whose annotations hold no sleep stage and no "
-            "known event; give its scoring file, or none"
+            f"{name}: this is a recording with signals whose annotations hold no sleep stage "
+            "and no known event; give its scoring file, or none"
         )
     return draft.scoring()
 
@@ -79,6 +78,9 @@ def _add_stage_marks(marks: list[tuple[float, float, str]], draft: Draft) -> Non
 
 def holds_scoring(path: Path) -> bool:
     """Whether the annotations inside an EDF+ file hold stages (events alone are not a scoring)."""
+    with path.open("rb") as file:
+        if b"DF+" not in file.read(236)[192:]:  # a plain EDF has no annotations
+            return False
     try:
         return read_edf_annotations(path, path.name).n_epochs > 0
     except ScoringError:

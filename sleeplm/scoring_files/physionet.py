@@ -55,8 +55,8 @@ def read_slpdb(path: Path, name: str) -> Scoring:
         header = wfdb.rdheader(record) if path.with_suffix(".hea").is_file() else None
     except Exception as error:  # wfdb fails on damaged files in many ways
         raise ScoringError(
-            f"{name}: not a wfdb sleep annotation ({type(error).__name__}); give the .st file of an "
-            "slpdb record with its .hea beside it"
+            f"{name}: not a wfdb sleep annotation ({type(error).__name__}); give the .st file "
+            "of an slpdb record with its .hea beside it"
         ) from error
     rate_hz = annotation.fs or (header.fs if header is not None else None)
     if not rate_hz:

@@ -29,6 +29,7 @@ __all__ = ["decoded", "read_table"]
 YASA_CODES = {0: "W", 1: "N1", 2: "N2", 3: "N3", 4: "R"}
 RK_CODES = {0: "W", 1: "N1", 2: "N2", 3: "N3", 4: "N3", 5: "R"}
 UNSCORED_CODES = {-2, -1, 6, 9}
+OTHER_EPOCHS_S = (10, 15, 20, 60)
 _CLOCK_FORMATS = (
     "%d/%m/%Y %H:%M:%S",
     "%d.%m.%Y %H:%M:%S",
@@ -123,15 +124,10 @@ def _read_columns(rows: list[list[str]], columns: dict[str, int], draft: Draft) 
         if not math.isfinite(duration_s) and "end" in columns:
             duration_s = ends[position] - onset_s
         if not math.isfinite(duration_s):
-            following = next(
-                (later for later in times[position + 1 :] if later > onset_s), math.nan
-            )
-            is_stage = bool(cell(row, "stage"))
-            duration_s = (
-                following - onset_s
-                if is_stage and math.isfinite(following)
-                else (EPOCH_S if is_stage else 0.0)
-            )
+            duration_s = 0.0
+            if cell(row, "stage"):
+                later = [time_s for time_s in times[position + 1 :] if time_s > onset_s]
+                duration_s = later[0] - onset_s if later else EPOCH_S
         for meaning in ("stage", "name"):
             label = cell(row, meaning)
             if not label:
@@ -247,7 +243,7 @@ def _codes(labels: list[str], draft: Draft) -> dict[str, str]:
 
 
 def _epoch_indices(rows: list[list[str]], columns: dict[str, int]) -> list[int]:
-    """Index of each row's epoch: its epoch column (counted from its smallest, 0 or 1), or its place."""
+    """Index of each row's epoch: its epoch column (counted from 0 or 1), or its place."""
     if "epoch" not in columns:
         return list(range(len(rows)))
     numbers = [
@@ -282,17 +278,15 @@ def _read_bare(rows: list[list[str]], draft: Draft, duration_s: float | None) ->
     codes = _codes(labels, draft)
     if not any(label in codes or is_known_name(label) for label in labels):
         raise ScoringError(
-            f"{draft.name}: no line of it is a sleep stage; give one stage per line (names or codes "
-            "0 to 5) or columns with a header (onset, duration, stage)"
+            f"{draft.name}: no line of it is a sleep stage; give one stage per line (names or "
+            "codes 0 to 5) or columns with a header (onset, duration, stage)"
         )
     if duration_s:
         epoch_s = duration_s / len(rows)
-        if abs(epoch_s - EPOCH_S) > 1 and any(
-            abs(epoch_s - other) < 0.5 for other in (10, 15, 20, 60)
-        ):
+        if any(abs(epoch_s - other) < 0.5 for other in OTHER_EPOCHS_S):
             raise ScoringError(
-                f"{draft.name}: {len(rows)} stages for a recording of {duration_s:g} s are epochs of "
-                f"{epoch_s:.0f} s; SleepLM reads 30-s epochs: export the hypnogram with 30-s epochs"
+                f"{draft.name}: {len(rows)} stages for a recording of {duration_s:g} s are epochs "
+                f"of {epoch_s:.0f} s; SleepLM reads 30-s epochs: export 30-s epochs"
             )
     _add_epochs(labels, list(range(len(rows))), codes, draft)
     if all(row.stage == UNSCORED for row in draft.rows) and draft.unknown:

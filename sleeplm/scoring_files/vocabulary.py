@@ -159,10 +159,10 @@ class Draft:
         if family == "ignored":
             return
         if family == "unsure":
-            self.left_out["events marked as unsure"] += 1
+            self.left_out["events marked as unsure were left out"] += 1
             return
         if not (math.isfinite(onset_s) and math.isfinite(duration_s)) or duration_s < 0:
-            self.left_out["rows without a usable time"] += 1
+            self.left_out["rows without a usable time were left out"] += 1
             return
         if family == "lights_off":
             self.lights_off_s = onset_s if self.lights_off_s is None else self.lights_off_s
@@ -170,7 +170,7 @@ class Draft:
             self.lights_on_s = onset_s
         elif family in ("stage", "stage_without_depth"):
             if family == "stage_without_depth":
-                self.left_out["stage rows that say sleep without its depth (kept unscored)"] += 1
+                self.left_out["stage rows say sleep without its depth and are unscored"] += 1
             self.rows.append(StageRow(onset_s, duration_s, meaning))
         elif family == "untyped_apnea":
             self.untyped_apneas.append((onset_s, duration_s))
@@ -251,7 +251,7 @@ class Draft:
                 f"{self.name}: a stage row ends after more than 7 days; the times are damaged"
             )
         end_s = max(row.onset_s + row.duration_s for row in self.rows)
-        n_epochs = max(int(math.ceil(end_s / EPOCH_S - 1e-6)), 0)
+        n_epochs = max(math.ceil(end_s / EPOCH_S - 1e-6), 0)
         names = (*STAGES, UNSCORED)
         seconds = np.zeros((n_epochs, len(names)))
         off_grid = before = 0
@@ -292,19 +292,13 @@ class Draft:
     def _without_duplicates(self) -> list[Event]:
         if self.keep_duplicates:
             return self.events
-        kept = list(
-            dict.fromkeys(
-                (event.kind, event.onset_s, event.duration_s, event.channel)
-                for event in self.events
-            )
-        )
-        if len(kept) < len(self.events):
-            self.problems.append(
-                f"{len(self.events) - len(kept)} events stand in the file twice and count once"
-            )
-        first = {}
+        first: dict[tuple[str, float, float, str | None], Event] = {}
         for event in self.events:
             first.setdefault((event.kind, event.onset_s, event.duration_s, event.channel), event)
+        if len(first) < len(self.events):
+            self.problems.append(
+                f"{len(self.events) - len(first)} events stand in the file twice and count once"
+            )
         return list(first.values())
 
     def _report(self) -> None:
@@ -314,9 +308,7 @@ class Draft:
                 "were left out"
             )
         for what, count in self.left_out.items():
-            self.problems.append(
-                f"{count} {what} were left out" if "kept" not in what else f"{count} {what}"
-            )
+            self.problems.append(f"{count} {what}")
         if self.untyped_apneas:
             self.problems.append(
                 f"{len(self.untyped_apneas)} apneas have no type; they count in the AHI and as "

@@ -175,7 +175,8 @@ def _clock(text: str) -> datetime | None:
     bare = re.fullmatch(r"(\d\d?)[:.](\d\d)[:.](\d\d)", text)
     try:
         if iso:
-            return datetime(*(int(part) for part in iso.groups()))  # type: ignore[arg-type]
+            year, month, day, hour, minute, second = (int(part) for part in iso.groups())
+            return datetime(year, month, day, hour, minute, second)
         if dotted:
             day, month, year, hour, minute, second = (int(part) for part in dotted.groups())
             if day == 0 or month == 0:
@@ -184,7 +185,8 @@ def _clock(text: str) -> datetime | None:
                 year += 1900 if year >= 85 else 2000  # EDF's two-digit years
             return datetime(year, month, day, hour, minute, second)
         if bare:
-            return datetime(2000, 1, 1, *(int(part) for part in bare.groups()))
+            hour, minute, second = (int(part) for part in bare.groups())
+            return datetime(2000, 1, 1, hour, minute, second)
     except ValueError:
         return None
     return None
