@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from sleeplm.model.checkpoint import load_state_dict
 from sleeplm.model.config import ModelConfig
+from sleeplm.model.generation import Sampling, generate
 from sleeplm.model.recoca import ReCoCa
 
 FOLDER = Path(
@@ -138,6 +139,67 @@ def test_reconstruction_and_losses_are_the_authors(fixture: Fixture) -> None:
         (reconstruction, "ref.recon_mse"),
     ):
         torch.testing.assert_close(ours, fixture[key], atol=2e-5, rtol=1e-5)
+
+
+def _recorded_rows(recorded: torch.Tensor, eot: int, stop_at_pad: bool) -> list[list[int]]:
+    """Rows of recorded ids up to their end, without the pads behind."""
+    rows = []
+    for row in recorded.tolist():
+        end = row.index(eot, 1) + 1 if eot in row[1:] else len(row)
+        if stop_at_pad and 0 in row[1:end]:
+            end = row.index(0, 1)
+        rows.append(row[:end])
+    return rows
+
+
+def test_greedy_captions_have_the_authors_ids(fixture: Fixture) -> None:
+    special = fixture.facts["special_ids"]
+    memory = fixture.model.encode_signal(fixture["in.signals"]).memory
+    tried = 0
+    for name, run in fixture.facts["generation"].items():
+        if run["generation_type"] == "beam_search" and run["num_beams"] != run["num_beam_groups"]:
+            continue  # beam search proper; three beams in three groups are greedy
+        # The release's two paths differ in how a caption ends.
+        sampled = run["generation_type"] == "top_k"
+        indices = run["channel_indices"]
+        captions = generate(
+            fixture.model,
+            memory[:1] if run["biosignals"] == "in.signals[0:1]" else memory,
+            None if indices is None else torch.tensor(indices),
+            sot=special["sot"],
+            eot=special["eot"],
+            sampling=Sampling(
+                min_length=run["min_seq_len"],
+                max_length=run["seq_len"],
+                repetition_penalty=run.get("repetition_penalty", 1.0),
+                stop_at_pad=sampled,
+                end_at_limit=sampled,
+            ),
+        )
+        recorded = fixture[f"gen.{name}"]
+        assert captions == _recorded_rows(recorded, special["eot"], sampled), name
+        tried += 1
+    assert tried >= 20
+
+
+def test_five_systems_in_one_batch_give_the_ids_of_one_at_a_time_for_parity(
+    fixture: Fixture,
+) -> None:
+    special = fixture.facts["special_ids"]
+    memory = fixture.model.encode_signal(fixture["in.signals"]).memory
+    indices = torch.tensor([[m, -1] for _ in range(3) for m in range(5)])
+    run = fixture.facts["generation"]["beam3g3.brain"]
+    captions = generate(
+        fixture.model,
+        memory,
+        indices,
+        sot=special["sot"],
+        eot=special["eot"],
+        sampling=Sampling(min_length=run["min_seq_len"], max_length=run["seq_len"]),
+    )
+    for m, system in enumerate(("brain", "heart", "respiratory", "position_muscle", "stage_event")):
+        recorded = fixture[f"gen.beam3g3_batch3.{system}"]
+        assert captions[m::5] == _recorded_rows(recorded, special["eot"], False), system
 
 
 @pytest.mark.parametrize("use_signal_decoder", [False, True])
