@@ -1,0 +1,515 @@
+"""From tool results to an answer of two to six sentences: the number first, then what it rests on.
+
+Only values of the typed artifacts are stated, each with its unit and source; nothing is computed
+here but which of two stated numbers is the larger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from agent.explain import compare, explain
+from agent.intents import Intent, Request
+from agent.plan import Results, calls_for, scoped_quantity, target_of
+from agent.wording import (
+    MODEL_NOTE,
+    cite,
+    event_clause,
+    extreme_place,
+    join,
+    measured_clause,
+    noun,
+    quantity_clause,
+    rate,
+    scope_words,
+    stage_word,
+    value_words,
+)
+from sleeplm.summary import NightSummary
+from tools.artifacts import Description, EventList, Evidence, NightReport, SimilarCases
+
+__all__ = ["compose"]
+
+Focus = tuple[Evidence | None, list[Any]]
+
+CAN_ASK = (
+    "You can ask for counts and places of events (“How many obstructive apneas were there, and in "
+    "which stage?”, “Where is the longest apnea?”), for figures of the report (“What is the AHI?”), "
+    "for a description (“Describe the brain at 02:30”), for similar epochs (“Are there epochs like "
+    "epoch 120?”), or for a summary (“How was the night?”)."
+)
+REFUSAL = (
+    "I cannot answer that: SleepLM is for research use only, and it gives no diagnosis, no treatment "
+    "advice and no prediction. What it can show are the figures a clinician would look at: the "
+    "apnea-hypopnea index by stage and position, desaturations and time below 90 % SpO2, arousals, "
+    "sleep stages, and where each event lies in the night."
+)
+# What each system's answer states first, where it was measured.
+_HEADLINES = {
+    "cardiac": ("ecg_rate_bpm", "hr_mean_bpm", "ecg_rmssd_ms"),
+    "respiratory": ("thx_rate_bpm", "abd_rate_bpm", "af_rate_bpm", "spo2_mean_pct", "spo2_min_pct"),
+    "brain": ("eeg_c3_delta_pct", "eeg_c3_alpha_pct", "eeg_c3_sigma_pct", "eeg_c4_delta_pct",
+              "eog_l_saccade_pct"),
+    "somatic": ("emg_burst_rate_hz", "emg_median_hz"),
+}  # fmt: skip
+_TWINS = (("thx_rate_bpm", "abd_rate_bpm", "af_rate_bpm"), ("eeg_c3_delta_pct", "eeg_c4_delta_pct"),
+          ("ecg_rate_bpm", "hr_mean_bpm"))  # fmt: skip
+_SYSTEM_WORDS = {"cardiac": "the heart", "respiratory": "breathing", "brain": "the brain",
+                 "somatic": "muscle and body position", "stage_event": "stages and events"}  # fmt: skip
+_MORE = {
+    "hypopnea": "What was the lowest oxygen, and when?",
+    "apnea": "Where is the longest apnea?",
+}
+
+
+def compose(requests: list[Request], results: Results, focus: Focus) -> tuple[str, list[str]]:
+    """The answer to all requests of a question, and up to three next questions."""
+    texts: list[str] = []
+    for request in requests:
+        text = _COMPOSERS[request.intent](request, results, focus)
+        if text and text not in texts:
+            texts.append(text)
+    return " ".join(texts), _next_questions(requests)
+
+
+def _found(request: Request, results: Results, focus: Focus) -> list[Any]:
+    """Artifact or reason of each call, in the order of the plan."""
+    found = []
+    for call in calls_for(request, results, focus):
+        result = results[call.key]
+        found.append(
+            result.artifact if result.artifact is not None else result.error or "no result"
+        )
+    return found
+
+
+def _failed(reason: str) -> str:
+    reason = reason.strip().rstrip(".")
+    return f"That cannot be answered: {reason}."
+
+
+def _locate(request: Request, results: Results, focus: Focus) -> str:
+    found = _found(request, results, focus)
+    last = found[-1]
+    if not isinstance(last, EventList):
+        return _failed(last)
+    first = found[0]
+    if isinstance(first, EventList) and first.total == 0:
+        return _none_found(request, first)
+    if request.picks:
+        return _picked(request, first, last)
+    return _counted(request, last)
+
+
+def _none_found(request: Request, found: EventList) -> str:
+    text = f"There were no {noun(request.query, 2)}{_limits(request)}{scope_words(found.scope)} [{found.source}]."
+    if found.reaching_in:
+        event = found.reaching_in[0]
+        text += f" One began before and reaches into it {cite(event.epoch, event.clock)}."
+    return _with_source_note(text, found)
+
+
+def _limits(request: Request) -> str:
+    words = []
+    if request.min_duration_s is not None:
+        words.append(f" of at least {request.min_duration_s:g} s")
+    if request.max_nadir_pct is not None:
+        words.append(f" with SpO2 below {request.max_nadir_pct:g} %")
+    return "".join(words)
+
+
+def _with_source_note(text: str, found: EventList) -> str:
+    if not found.kinds:
+        return (
+            f"{text} This is no kind that is scored: SleepLM searched for the words, and its scores "
+            "rank the places without being probabilities."
+        )
+    if found.source == "model" and not found.other_sources:
+        return f"{text} {MODEL_NOTE}"
+    for source, count in found.other_sources.items():
+        text += f" The {source} scoring holds {count} in the whole night [{source}]."
+    return text
+
+
+def _counted(request: Request, found: EventList) -> str:
+    verb = "was" if found.total == 1 else "were"
+    text = (
+        f"There {verb} {found.total} {noun(request.query, found.total)}{_limits(request)}"
+        f"{scope_words(found.scope)} [{found.source}]{rate(found)}."
+    )
+    if len(found.by_kind) > 1:
+        text += f" By kind: {_counts(found.by_kind)}."
+    if found.total > 1 or request.wants_stage:
+        text += f" By stage: {_counts(found.by_stage)}."
+    if request.wants_position or len(set(found.by_position) - {"unknown"}) > 1:
+        text += f" By position: {_counts(found.by_position)}."
+    longest = max(
+        (e for e in found.evidence if e.kind == "event" and e.epoch), default=None,
+        key=lambda e: e.value or 0.0,
+    )  # fmt: skip
+    if found.total == 1 and found.events:
+        text += f" It is {event_clause(found.events[0], with_kind=bool(found.kinds))}."
+    elif request.wants_place and found.events:
+        shown = found.events[:5]
+        lead = "They are at" if len(shown) == found.total else "The first are at"
+        text += f" {lead} {join([cite(e.epoch, e.clock) for e in shown])}."
+    elif longest is not None and longest.value is not None:
+        text += f" The longest lasted {longest.value:.1f} s {cite(longest.epoch, longest.clock)}."
+    return _with_source_note(text, found)
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(
+        f"{stage_word(name).replace('_', ' ')} {count}" for name, count in counts.items()
+    )
+
+
+def _picked(request: Request, first: EventList, last: EventList) -> str:
+    event = last.events[-1] if request.picks == "last" else first.events[0]
+    name = noun(request.query, 1)
+    lead = request.order if request.picks == "most" else request.picks
+    if request.order == "deepest" and event.nadir_pct is None:
+        return _with_source_note(
+            f"How deep the {noun(request.query, 2)}{scope_words(first.scope)} were is not known: no "
+            "SpO2 was recorded with them.", first)  # fmt: skip
+    if request.order == "deepest":
+        head = f"The deepest {name}{scope_words(first.scope)} reached {event.nadir_pct:.1f} % SpO2 [{event.nadir_source}]"
+    elif request.picks == "most":
+        head = f"The {lead} {name}{scope_words(first.scope)} lasted {event.duration_s:.1f} s [{event.source}]"
+    else:
+        head = (
+            f"The {lead} {name}{scope_words(first.scope)} began at {event.clock} [{event.source}]"
+        )
+    text = f"{head}: {event_clause(event, with_kind=bool(first.kinds))}."
+    if first.total > 1:
+        text += f" It is one of {first.total}{rate(first)}."
+    return _with_source_note(text, first)
+
+
+def _quantity(request: Request, results: Results, focus: Focus) -> str:
+    if request.when:
+        return _quantities_of_part(request, results)
+    report, *places = _found(request, results, focus)
+    if not isinstance(report, NightReport):
+        return _failed(report)
+    summary: NightSummary = report.summary
+    sentences = []
+    for name in request.quantities:
+        if name in ("stage_minutes", "position_minutes"):
+            sentences.append(_shares(name, summary, request.focus))
+            continue
+        sentence = f"The {quantity_clause(name, summary)}"
+        held = summary.quantity(name)
+        if held.value is not None:
+            if request.wants_place and name in ("spo2_nadir", "hr_max", "hr_min"):
+                place = _place_of(name, places)
+                sentence += f", in {place}" if place else ""
+            if held.note:
+                sentence += f" ({held.note})"
+        sentences.append(f"{sentence}.")
+    if "ahi" in request.quantities and summary.severity.word:
+        sentences.append(_severity(summary))
+    sentences += _rests_on(request, summary)
+    if summary.scorer["kind"] == "model":
+        sentences.append(
+            "No scoring by an expert is used here, so stages and events are the model's own reading "
+            "[model]."
+        )
+    return " ".join(sentences)
+
+
+def _place_of(name: str, places: list[Any]) -> str:
+    field, which = {
+        "spo2_nadir": ("spo2_min_pct", "lowest"),
+        "hr_max": ("hr_max_bpm", "highest"),
+        "hr_min": ("hr_min_bpm", "lowest"),
+    }[name]
+    return next((where for found in places if (where := extreme_place(found, field, which))), "")
+
+
+def _severity(summary: NightSummary) -> str:
+    severity = summary.severity
+    word = "no sleep apnea" if severity.word == "none" else f"{severity.word} sleep apnea"
+    kind = f", predominantly {severity.predominance}" if severity.predominance else ""
+    return f"By {severity.rule} that is the band of {word}{kind} ({severity.source})."
+
+
+def _rests_on(request: Request, summary: NightSummary) -> list[str]:
+    """What an index stands on: the events and the hours."""
+    if not {"ahi", "oahi", "cai", "apnea_index", "hypopnea_index", "rdi"} & set(request.quantities):
+        return []
+    counts = [
+        f"{quantity.value:.0f} {noun(kind, round(quantity.value))}"
+        for kind, quantity in summary.event_counts.items()
+        if quantity.value and kind in ("obstructive_apnea", "central_apnea", "mixed_apnea",
+                                       "hypopnea")
+    ]  # fmt: skip
+    if not counts or summary.tst.value is None:
+        return []
+    return [
+        f"It rests on {join(counts)} in the recording and {value_words(summary.tst.value, 'min')} of "
+        f"sleep [{summary.tst.source}]."
+    ]
+
+
+def _shares(name: str, summary: NightSummary, focus: str) -> str:
+    held = getattr(summary, name)
+    known = {key: q for key, q in held.items() if q.value is not None}
+    if not known:
+        note = next(iter(held.values())).note if held else "it was not recorded"
+        return f"The time by {'stage' if name == 'stage_minutes' else 'position'} is not known: {note}."
+    words = []
+    for key, quantity in sorted(known.items(), key=lambda item: item[0] != focus):
+        text = f"{stage_word(key)} {value_words(quantity.value, quantity.unit)}"
+        percent = summary.stage_percent.get(key) if name == "stage_minutes" else None
+        if percent is not None and percent.value is not None:
+            text += (
+                f", {percent.value:.1f} % of sleep" if key == focus else f" ({percent.value:.1f} %)"
+            )
+        words.append(text)
+    source = next(iter(known.values())).source
+    if focus in known:
+        rest = f" The others: {', '.join(words[1:])}." if len(words) > 1 else ""
+        return f"There were {words[0].split(' ', 1)[1]} of {stage_word(focus)} [{source}].{rest}"
+    lead = "Time by stage" if name == "stage_minutes" else "Sleep by position"
+    return f"{lead} [{source}]: {', '.join(words)}."
+
+
+def _quantities_of_part(request: Request, results: Results) -> str:
+    sentences: list[str] = []
+    for name in request.quantities:
+        way = scoped_quantity(name, request.when)
+        if way is None:
+            sentences.append(_only_for_the_night(name, request, results))
+            continue
+        how, call = way
+        result = results[call.key]
+        found = result.artifact
+        if found is None:
+            sentences.append(_failed(result.error or "no result"))
+        elif isinstance(found, NightReport):
+            sentences.append(f"The {quantity_clause(how.partition(':')[2], found.summary)}.")
+        elif isinstance(found, EventList):
+            number = "not known, as there was no sleep" if found.per_hour is None else (
+                f"{found.per_hour:.1f}/h [{found.source}]")  # fmt: skip
+            sentences.append(
+                f"The rate of {noun(found.query, 2)}{scope_words(found.scope)} was {number}, from "
+                f"{found.in_sleep} in {found.sleep_hours:.2f} h of sleep."
+            )
+        elif isinstance(found, Description):
+            sentences.append(_measured_part(name, found))
+    return " ".join(dict.fromkeys(sentences))
+
+
+def _only_for_the_night(name: str, request: Request, results: Results) -> str:
+    for result in results.values():
+        if isinstance(result.artifact, NightReport):
+            clause = quantity_clause(name, result.artifact.summary)
+            return f"For the whole night the {clause}; it is not split by parts of the night."
+    return _failed("this figure is not split by parts of the night")
+
+
+def _measured_part(name: str, found: Description) -> str:
+    if found.system == "stage_event":
+        return f"{_stage_shares(found)}."
+    fields = {"hr_mean": ("ecg_rate_bpm", "hr_mean_bpm"), "hr_min": ("hr_min_bpm", "ecg_rate_bpm"),
+              "hr_max": ("hr_max_bpm", "ecg_rate_bpm"), "spo2_mean": ("spo2_mean_pct",),
+              "spo2_nadir": ("spo2_min_pct",)}[name]  # fmt: skip
+    held = {field.field: field for field in found.measured}
+    field = next((held[wanted] for wanted in fields if wanted in held), None)
+    if field is None:
+        return _failed(f"this was not recorded{scope_words(found.scope)}")
+    if name.endswith("mean"):
+        return f"Over the epochs{scope_words(found.scope)}, {measured_clause(field)} [measured]."
+    which, value = (
+        ("lowest", field.low) if name in ("hr_min", "spo2_nadir") else ("highest", field.high)
+    )
+    what = "SpO2" if name == "spo2_nadir" else "heart rate"
+    place = extreme_place(found, field.field, which)
+    return f"The {which} {what}{scope_words(found.scope)} was {value_words(value, field.unit)} [measured] {place}."
+
+
+def _describe(request: Request, results: Results, focus: Focus) -> str:
+    return _descriptions(_found(request, results, focus))
+
+
+def _descriptions(found: list[Any]) -> str:
+    described = [artifact for artifact in found if isinstance(artifact, Description)]
+    failures = [reason for reason in found if isinstance(reason, str)]
+    if not described:
+        return _failed(failures[0])
+    several = len(described) > 1
+    texts = [_one_description(artifact, with_caption=not several or artifact.system != "stage_event",
+                              short=several) for artifact in described]  # fmt: skip
+    place = scope_words(described[0].scope)
+    lead = f"{place.strip()[:1].upper()}{place.strip()[1:]}: " if place and several else ""
+    return " ".join(
+        [lead + texts[0], *texts[1:], *(f"{r.rstrip('.')}." for r in dict.fromkeys(failures))]
+    )
+
+
+def _one_description(found: Description, with_caption: bool, short: bool) -> str:
+    name = _SYSTEM_WORDS[found.system]
+    held = {field.field: field for field in found.measured}
+    chosen = [wanted for wanted in _HEADLINES.get(found.system, ()) if wanted in held]
+    for twins in _TWINS:
+        chosen = [
+            one for one in chosen if one not in twins or one == next(t for t in twins if t in held)
+        ]
+    clauses = [measured_clause(held[one]) for one in chosen[: 2 if short else 3]]
+    where = "" if short else scope_words(found.scope)
+    sentences: list[str] = []
+    if found.system == "stage_event":
+        sentences.append(f"{_stage_shares(found, short)}.")
+        events = next((line for line in found.text.splitlines() if line.startswith("Events")), "")
+        if events:
+            sentences.append(events if events.endswith(".") else f"{events}.")
+    elif found.system == "somatic" and found.shares:
+        shares = ", ".join(f"{s.name} {value_words(s.minutes, 'min')}" for s in found.shares)
+        sentences.append(f"Body position{where} [measured]: {shares}.")
+    if clauses:
+        lead = f"{name[0].upper()}{name[1:]}{where}"
+        sentences.append(f"{lead}: {'; '.join(clauses)} [measured].")
+    if with_caption and found.captions:
+        caption = found.captions[len(found.captions) // 2]
+        words = caption.text.strip().rstrip(".")
+        about = f" on {name}" if short else ""
+        sentences.append(
+            f"SleepLM writes{about} {cite(caption.epoch, caption.clock)}: “{words}” [model]."
+        )
+    if found.missing and not short:
+        sentences.append(f"Not recorded: {', '.join(found.missing)}.")
+    return " ".join(sentences)
+
+
+def _stage_shares(found: Description, short: bool = False) -> str:
+    shares = ", ".join(
+        f"{stage_word(s.name)} {value_words(s.minutes, 'min')} ({s.percent:.1f} %)"
+        for s in found.shares
+    )
+    where = "" if short else scope_words(found.scope)
+    return f"Stages{where} [{found.shares_source}]: {shares}"
+
+
+def _summary(request: Request, results: Results, focus: Focus) -> str:
+    (report,) = _found(request, results, focus)
+    if not isinstance(report, NightReport):
+        return _failed(report)
+    s: NightSummary = report.summary
+
+    def known(*names: str) -> str:
+        return ", ".join(quantity_clause(n, s) for n in names if s.quantity(n).value is not None)
+
+    sentences = []
+    if s.tst.value is not None:
+        sentences.append(f"The {known('tst', 'sleep_efficiency', 'sleep_onset_latency', 'waso')}.")
+    if any(q.value is not None for q in s.stage_minutes.values()):
+        sentences.append(_shares("stage_minutes", s, ""))
+    breathing = known("ahi", "odi3")
+    if breathing:
+        sentence = f"Breathing: {breathing}"
+        if s.severity.word:
+            word = "none" if s.severity.word == "none" else s.severity.word
+            sentence += f"; severity {word} by {s.severity.rule}"
+        sentences.append(f"{sentence}.")
+    for lead, names in (("Oxygen", ("spo2_mean", "spo2_nadir", "t90")),
+                        ("Arousals and heart", ("arousal_index", "hr_mean"))):  # fmt: skip
+        if clause := known(*names):
+            sentences.append(f"{lead}: {clause}.")
+    sentences += [f"{insight.text.rstrip('.')}." for insight in s.insights[:1]]
+    if not sentences:
+        return _failed("nothing of this night could be measured")
+    if s.scorer["kind"] == "model":
+        sentences.append("No scoring by an expert is used here: stages and events are the model's own "
+                         "reading [model].")  # fmt: skip
+    return " ".join(sentences)
+
+
+def _similar(request: Request, results: Results, focus: Focus) -> str:
+    found = _found(request, results, focus)
+    if not found:
+        return "Say which epoch it should be like, for example “Are there epochs like epoch 120?”."
+    texts = []
+    for artifact in found:
+        if isinstance(artifact, Description):
+            continue
+        if not isinstance(artifact, SimilarCases):
+            texts.append(_failed(artifact))
+            continue
+        if not artifact.hits:
+            texts.append(f"Nothing similar was found among {artifact.searched} {artifact.level}.")
+            continue
+        hits = [
+            (f"{cite(hit.epoch, hit.clock)} " if hit.same_night else f"{hit.night} "
+             + (cite(hit.epoch, hit.clock) + " " if hit.epoch else ""))
+            + f"(similarity {hit.similarity:.2f}{', ' + stage_word(hit.stage) if hit.stage else ''})"
+            for hit in artifact.hits[:3]
+        ]  # fmt: skip
+        best = artifact.hits[0]
+        text = f"The most similar of {artifact.searched} {artifact.level} compared [model]: {join(hits)}."
+        if best.agrees:
+            text += f" The first agrees in {join(best.agrees[:4])}"
+            text += f" and differs in {join(best.differs[:3])}." if best.differs else "."
+        texts.append(text)
+    return " ".join(texts)
+
+
+def _that_event(request: Request, results: Results, focus: Focus) -> str:
+    target = target_of(request, focus)
+    if target is None:
+        if focus[1] and request.rank:
+            return f"The last answer listed {len(focus[1])} events; name one of those, or ask for a list first."
+        return "No event has been named yet; ask for one first, for example “Where is the longest apnea?”."
+    lead = f"{cite(target.epoch, target.clock)}: "
+    if hasattr(target, "duration_s"):
+        lead = f"That is {event_clause(target)}. "
+    return lead + _descriptions(_found(request, results, focus))
+
+
+def _fixed(text: str) -> Callable[[Request, Results, Focus], str]:
+    return lambda request, results, focus: text
+
+
+def _explained(request: Request, results: Results, focus: Focus) -> str:
+    return explain(request, _found(request, results, focus))
+
+
+def _compared(request: Request, results: Results, focus: Focus) -> str:
+    return compare(request, _found(request, results, focus))
+
+
+_COMPOSERS: dict[Intent, Callable[[Request, Results, Focus], str]] = {
+    Intent.LOCATE: _locate,
+    Intent.QUANTITY: _quantity,
+    Intent.DESCRIBE: _describe,
+    Intent.SUMMARY: _summary,
+    Intent.COMPARE: _compared,
+    Intent.EXPLAIN: _explained,
+    Intent.SIMILAR: _similar,
+    Intent.THAT_EVENT: _that_event,
+    Intent.GREETING: _fixed(f"Hello. A night is open and can be asked about. {CAN_ASK}"),
+    Intent.THANKS: _fixed("You are welcome. Ask on whenever you like."),
+    Intent.HELP: _fixed(CAN_ASK),
+    Intent.REFUSAL: _fixed(REFUSAL),
+    Intent.UNKNOWN: _fixed(f"I did not understand that. {CAN_ASK}"),
+}
+
+
+def _next_questions(requests: list[Request]) -> list[str]:
+    intent = requests[-1].intent
+    offers = {
+        Intent.LOCATE: ["And in REM?", "Which was the longest?", "How was the night?"],
+        Intent.QUANTITY: ["How was the night?", "Is it worse on the back?", "Where is the longest apnea?"],
+        Intent.DESCRIBE: ["And in REM?", "What is the heart doing?", "What is the breathing doing?"],
+        Intent.SUMMARY: ["Where is the longest apnea?", "What was the lowest oxygen, and when?",
+                         "Did sleep get better in the second half of the night?"],
+        Intent.COMPARE: ["Why?", "How was the night?", "Where is the longest apnea?"],
+        Intent.EXPLAIN: ["Is it worse on the back?", "Compare REM and NREM", "How was the night?"],
+        Intent.SIMILAR: ["Show me that epoch", "How was the night?"],
+        Intent.THAT_EVENT: ["The next one", "Are there epochs like that one?"],
+        Intent.REFUSAL: ["What is the AHI?", "What was the lowest oxygen, and when?", "How was the night?"],
+    }  # fmt: skip
+    return offers.get(
+        intent, ["How was the night?", "What is the AHI?", "What is the heart doing?"]
+    )

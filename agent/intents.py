@@ -1,0 +1,454 @@
+"""What a question asks for: intents, events, systems, quantities, contrasts, follow-ups.
+
+Rules over normalised text. A question becomes one or several :class:`Request`; what is not
+understood stays :attr:`Intent.UNKNOWN` and is said to be so.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from agent import words
+from agent.time_expressions import NightSpan, TimeScope, read_time
+from tools.vocabulary import read_query
+
+__all__ = ["Intent", "Request", "understand"]
+
+
+class Intent(StrEnum):
+    """What is wanted of the night."""
+
+    LOCATE = "locate"
+    QUANTITY = "quantity"
+    DESCRIBE = "describe"
+    SUMMARY = "summary"
+    COMPARE = "compare"
+    EXPLAIN = "explain"
+    SIMILAR = "similar"
+    THAT_EVENT = "that event"
+    GREETING = "greeting"
+    THANKS = "thanks"
+    HELP = "help"
+    REFUSAL = "refusal"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Request:
+    """One part of a question, understood.
+
+    Parameters
+    ----------
+    intent : Intent
+    query : str
+        What to locate, in words that the tools know; or the text to find similar epochs to.
+    systems, quantities : tuple of str
+        Systems to describe; field names of the summary.
+    when : dict
+        The ``when`` argument of the tools; empty is the whole night.
+    order : str
+        Order of listed events: ``time``, ``longest`` …
+    picks : str
+        ``""`` all, ``first``, ``last``, ``most``: the one event that is meant.
+    contrast : str
+        What a comparison is between: ``halves``, ``rem``, ``position``.
+    subject : str
+        What an explanation is of: ``sleep``, ``oxygen``, ``heart``, ``breathing``.
+    focus : str
+        The stage or position that a table of minutes is asked about.
+    rank : int
+        Which event of the last list is meant by "the second one"; 0 is the one in focus.
+    epoch : int
+        Epoch to find similar ones to; 0 is none.
+    scope : str
+        ``night`` or ``store``, for similar epochs; ``nights`` for whole nights.
+    """
+
+    intent: Intent
+    query: str = ""
+    systems: tuple[str, ...] = ()
+    quantities: tuple[str, ...] = ()
+    when: dict[str, Any] = field(default_factory=dict)
+    order: str = "time"
+    picks: str = ""
+    min_duration_s: float | None = None
+    max_nadir_pct: float | None = None
+    wants_count: bool = False
+    wants_stage: bool = False
+    wants_position: bool = False
+    wants_place: bool = False
+    contrast: str = ""
+    subject: str = ""
+    focus: str = ""
+    rank: int = 0
+    epoch: int = 0
+    scope: str = "night"
+
+
+def understand(
+    question: str, previous: Request | None = None, span: NightSpan | None = None
+) -> list[Request]:
+    """The requests in a question.
+
+    Parameters
+    ----------
+    question : str
+        As the user wrote it.
+    previous : Request or None
+        The last request of the conversation, for "and in REM?".
+    span : NightSpan or None
+        The open night, to place bare hours.
+    """
+    text = _normalised(question)
+    if words.GREETING.match(text):
+        return [Request(Intent.GREETING)]
+    if words.HELP.search(text):
+        return [Request(Intent.HELP)]
+    if words.REFUSALS.search(text):
+        return [Request(Intent.REFUSAL)]
+    if words.THANKS.match(text):
+        return [Request(Intent.THANKS)]
+    requests: list[Request] = []
+    for part in _parts(text):
+        last = requests[-1] if requests else previous
+        requests += _understand_part(part, last, span, is_continued=bool(requests))
+    understood = [request for request in requests if request.intent is not Intent.UNKNOWN]
+    return understood or [Request(Intent.UNKNOWN)]
+
+
+def _normalised(question: str) -> str:
+    text = question.lower().strip().replace("’", "'").replace("–", "-").replace("—", " - ")
+    for pattern, plain in words.SPELLINGS:
+        text = re.sub(pattern, plain, text)
+    return re.sub(r"\b[a-z]{6,}\b", lambda match: _spelled(match[0]), re.sub(r"\s+", " ", text))
+
+
+def _spelled(word: str) -> str:
+    if word in words.KNOWN_WORDS:
+        return word
+    near = difflib.get_close_matches(word, words.KNOWN_WORDS, n=1, cutoff=0.86)
+    return near[0] if near else word
+
+
+def _parts(text: str) -> list[str]:
+    """Split at question marks, semicolons, and "and" or a comma before a question word."""
+    text = re.sub(r"\?\s*$", "", text)
+    pieces = re.split(rf"[?;]\s+|(?:\.|,|,?\s+and)\s+(?={words.STARTERS})", text)
+    parts: list[str] = []
+    for piece in (piece.strip(" .,!") for piece in pieces):
+        if not piece:
+            continue
+        # "…, and in which stage" belongs to what it asks the stage of.
+        left = piece
+        for pattern in (words.STAGE_TOO, words.POSITION_TOO, words.PLACE_TOO):
+            left = pattern.sub(" ", left)
+        if parts and not re.sub(
+            r"\b(?:and|in|did|they|occur|happen|was|were|that|it|the|of|is|are)\b|\W", "", left
+        ):
+            parts[-1] += f" and {piece}"
+        else:
+            parts.append(piece)
+    return parts
+
+
+def _understand_part(
+    text: str, previous: Request | None, span: NightSpan | None, is_continued: bool
+) -> list[Request]:
+    found = _direct(text, span)
+    follows = words.FOLLOW.search(text) is not None or is_continued
+    if previous is not None:
+        bare = words.FOLLOW.sub("", text).strip(" ,")
+        if referring := _referring(bare, span):
+            return [referring]
+        if follows or found[0].intent is Intent.UNKNOWN or _is_bare(bare):
+            continued = _continued(bare, previous, span)
+            if continued is not None:
+                return [continued]
+    return found
+
+
+def _direct(text: str, span: NightSpan | None) -> list[Request]:
+    """A part by itself, without the conversation."""
+    time = read_time(text, span)
+    if words.SIMILAR.search(text):
+        return [_similar(text, time)]
+    if words.WHY.search(text) and (subject := _subject(text)):
+        return [Request(Intent.EXPLAIN, subject=subject, when=time.when)]
+    if contrast := _contrast(text, time):
+        return [_comparison(text, contrast)]
+    requests: list[Request] = []
+    quantity, left = _quantity(text, time, span)
+    if quantity is not None:
+        requests.append(quantity)
+    if events := _events(left, quantity.when if quantity else time.when):
+        requests.append(events)
+    return requests or [_loosely(text, left, time)]
+
+
+def _loosely(text: str, left: str, time: TimeScope) -> Request:
+    """A part that names neither a quantity nor a scored kind."""
+    systems = _systems(left)
+    asks_summary = words.SUMMARY.search(text) is not None
+    if (search := words.OPEN_SEARCH.search(left)) and (
+        words.SIGNAL_WORDS.search(left) or re.match(r"find|locate|search|look", search[0])
+    ):
+        wanted = re.sub(r"\b(?:were|was|are|is) there\b.*", "", search["what"]).strip(" ?.!\"'")
+        if wanted and wanted not in ("brain", "breathing", "heart", "the brain", "the heart"):
+            return Request(Intent.LOCATE, query=wanted, when=time.when)
+    if systems and not (systems == ("stage_event",) and asks_summary):
+        return Request(Intent.DESCRIBE, systems=systems, when=time.when)
+    if asks_summary and not time.when:
+        return Request(Intent.SUMMARY)
+    if time.when and (time.is_moment or _says_happen(left) or not _content_words(left)):
+        chosen = _ALL if time.is_moment else _WHAT_HAPPENED
+        return Request(Intent.DESCRIBE, systems=chosen, when=time.when)
+    return Request(Intent.UNKNOWN, when=time.when)
+
+
+def _quantity(text: str, time: TimeScope, span: NightSpan | None) -> tuple[Request | None, str]:
+    """A request for figures of the report, and the text without them."""
+    names, left = _quantities(text)
+    # "How many arousals in N3" counts arousals, although "how many … N3" could be minutes.
+    if read_query(time.rest).kinds and re.search(r"\bhow (?:many|often)\b", text):
+        names = tuple(name for name in names if name not in ("stage_minutes", "position_minutes"))
+    if not names:
+        return None, time.rest
+    # A stage named by the quantity itself ("REM latency", "AHI in REM") is not a scope.
+    scope = read_time(left, span)
+    when, focus = scope.when, ""
+    if "stage_minutes" in names or "position_minutes" in names:
+        asked = read_time(f"in {text}", span).when
+        focus = _named_stage(text) if "stage_minutes" in names else asked.get("position", "")
+        when = {key: value for key, value in when.items() if key not in ("stage", "position")}
+    request = Request(
+        Intent.QUANTITY,
+        quantities=names,
+        when=when,
+        focus=focus,
+        wants_place=words.PLACE_TOO.search(left) is not None,
+    )
+    return request, scope.rest
+
+
+def _named_stage(text: str) -> str:
+    match = re.search(r"\b(?:(rem)|(n[123])|(deep)|(wake|awake))\b", text)
+    if match is None:
+        return ""
+    return "R" if match[1] else match[2].upper() if match[2] else "N3" if match[3] else "W"
+
+
+_ALL = ("stage_event", "brain", "cardiac", "respiratory", "somatic")
+_WHAT_HAPPENED = ("stage_event", "respiratory")
+
+
+def _says_happen(text: str) -> bool:
+    return (
+        re.search(r"\b(?:happen\w*|going on|what (?:is|was|did)|show|see|look)\b", text) is not None
+    )
+
+
+def _content_words(text: str) -> list[str]:
+    fillers = {"and", "what", "about", "the", "in", "of", "how", "then", "is", "was", "it", "there",
+               "show", "me", "describe", "tell", "please", "a", "at", "for", "number"}  # fmt: skip
+    return [word for word in re.findall(r"[a-zäöüßáéíóúñ]+", text) if word not in fillers]
+
+
+def _is_bare(text: str) -> bool:
+    """Whether a follow-up names only one thing and no verb of its own."""
+    return len(re.findall(r"\w+", text)) <= 3
+
+
+def _systems(text: str) -> tuple[str, ...]:
+    return tuple(name for name, pattern in words.SYSTEMS if re.search(rf"\b(?:{pattern})\b", text))
+
+
+def _quantities(text: str) -> tuple[tuple[str, ...], str]:
+    """Quantities that a text names, and the text without them."""
+    found: list[str] = []
+    for names, pattern in words.QUANTITIES:
+        if match := re.search(rf"\b(?:{pattern})(?!\w)", text):
+            found += [name for name in names if name not in found]
+            text = f"{text[: match.start()]} # {text[match.end() :]}"
+    return tuple(found), text
+
+
+def _events(text: str, when: dict[str, Any]) -> Request | None:
+    """A request to locate, where the text names scored kinds."""
+    query = read_query(text)
+    if not query.kinds:
+        return None
+    order, picks = "time", ""
+    if re.search(r"\b(?:longest|worst)\b", text):
+        order, picks = "longest", "most"
+    elif re.search(r"\bshortest\b", text):
+        order, picks = "shortest", "most"
+    elif re.search(r"\b(?:deepest|lowest|most severe)\b", text):
+        order, picks = "deepest", "most"
+    elif re.search(r"\blast\b(?! (?:hour|third|half))", text):
+        picks = "last"
+    elif re.search(r"\bfirst\b(?! (?:hour|third|half))", text):
+        picks = "first"
+    return Request(
+        Intent.LOCATE,
+        query=_query_words(query.kinds),
+        when=when,
+        order=order,
+        picks=picks,
+        min_duration_s=query.min_duration_s,
+        max_nadir_pct=query.max_nadir_pct,
+        wants_count=re.search(r"\bhow (?:many|often)\b|\bper hour\b|\brate\b", text) is not None,
+        wants_stage=words.STAGE_TOO.search(text) is not None,
+        wants_position=words.POSITION_TOO.search(text) is not None,
+        wants_place=re.search(r"\b(?:when|where|what time|show|list|find|locate)\b", text)
+        is not None,
+    )
+
+
+def _query_words(kinds: tuple[str, ...]) -> str:
+    """Kinds as words that :func:`tools.vocabulary.read_query` reads back as the same kinds."""
+    return " and ".join(kind.replace("_", " ") for kind in kinds)
+
+
+def _similar(text: str, time: TimeScope) -> Request:
+    plain = re.sub(
+        r"\b(?:are|is|were) there\b|\b(?:any|other|find|show|me|the|more|all|please|which)\b",
+        " ",
+        text,
+    )
+    wants_nights = re.search(r"\b(?:nights?|patients?|recordings?|cases?)\b", plain) is not None
+    across = re.search(r"\b(?:store|cohort|database|everywhere)\b", text) is not None
+    scope = "store" if wants_nights or across else "night"
+    if "epochs" in time.when:
+        return Request(Intent.SIMILAR, epoch=time.when["epochs"][0], scope=scope)
+    if wants_nights:
+        return Request(Intent.SIMILAR, scope="nights")
+    if words.THAT.search(text) is not None:
+        return Request(Intent.SIMILAR, scope=scope)
+    if time.is_moment:
+        return Request(Intent.SIMILAR, when=time.when, scope=scope)
+    described = words.SIMILAR.sub(" ", plain)
+    described = re.sub(r"\b(?:epochs?|to|with|that|a|an|one|this)\b", " ", described)
+    described = re.sub(r"\s+", " ", described).strip(" ?.!\"'")
+    return Request(Intent.SIMILAR, query=described, scope=scope)
+
+
+def _subject(text: str) -> str:
+    for subject, pattern in (
+        ("oxygen", r"oxygen|spo2|saturation|desat\w*"),
+        (
+            "sleep",
+            r"sleep\w*|slept|rem|n3|night|wak\w+|woke|awake|broken|fragment\w*|tired|arous\w*|restless",
+        ),
+        ("heart", r"heart|pulse|hr|tachy\w*|brady\w*"),
+        ("breathing", r"breath\w*|apn\w*|ahi|hypop\w*|respirat\w*"),
+    ):
+        if re.search(rf"\b(?:{pattern})\b", text):
+            return subject
+    return ""
+
+
+def _contrast(text: str, time: TimeScope) -> str:
+    """Between what a question compares; empty where it does not compare."""
+    if not words.COMPARE.search(text):
+        return ""
+    if re.search(r"\b(?:longer|more|less|greater|lower|fewer|higher) than \d", text):
+        return ""
+    if time.when.get("part") in ("first_half", "second_half") or re.search(
+        r"\bhalf|halves\b", text
+    ):
+        return "halves"
+    if re.search(r"\brem\b", text):
+        return "rem"
+    if time.not_supine or time.when.get("position") or re.search(r"positional|position", text):
+        return "position"
+    return ""
+
+
+def _comparison(text: str, contrast: str) -> Request:
+    kinds = read_query(text).kinds
+    systems = _systems(text) if not kinds else ()
+    if "respiratory" in systems or re.search(r"\bahi\b", text):
+        systems, kinds = (), kinds or _BREATHING
+    if contrast != "halves" and not systems:
+        kinds = kinds or _BREATHING
+    return Request(
+        Intent.COMPARE,
+        contrast=contrast,
+        query=_query_words(kinds) if kinds else "",
+        systems=tuple(name for name in systems if name in ("cardiac", "brain")),
+    )
+
+
+_BREATHING = ("obstructive_apnea", "central_apnea", "mixed_apnea", "hypopnea")
+
+
+def _referring(text: str, span: NightSpan | None) -> Request | None:
+    """ "The second one", "show me that epoch": an event of the last answer."""
+    systems = _systems(text)
+    if match := words.ONE_OF_THEM.search(text):
+        word = match["word"] or match["number"]
+        digits = re.match(r"\d+", word)
+        rank = int(digits[0]) if digits else words.ORDINALS[word]
+        return Request(Intent.THAT_EVENT, rank=rank, systems=systems)
+    if (
+        words.THAT.search(text)
+        and not words.SIMILAR.search(text)
+        and not read_time(text, span).when
+    ):
+        return Request(Intent.THAT_EVENT, systems=systems)
+    return None
+
+
+def _continued(text: str, previous: Request, span: NightSpan | None) -> Request | None:
+    """A follow-up that changes one thing of the previous request; None where it changes none."""
+    direct = _direct(text, span)[0]
+    if direct.intent in (Intent.SUMMARY, Intent.SIMILAR, Intent.COMPARE, Intent.EXPLAIN):
+        return None
+    if re.fullmatch(r"why(?: is that| was that| so)?\W*", text):
+        return Request(Intent.EXPLAIN, subject=_subject_of(previous), when=previous.when)
+    keeps = {} if previous.intent in (Intent.QUANTITY, Intent.SUMMARY) else previous.when
+    if direct.intent is Intent.QUANTITY:
+        return direct if direct.when else replace(direct, when={})
+    if direct.intent is Intent.LOCATE:
+        return direct if direct.when else replace(direct, when=keeps)
+    if direct.intent is Intent.DESCRIBE and _systems(text):
+        return direct if direct.when else replace(direct, when=keeps)
+    when = read_time(text, span).when
+    changes: dict[str, Any] = {}
+    if when:
+        changes["when"] = when
+    if order := re.search(r"\b(longest|shortest|deepest|first|last)\b", read_time(text, span).rest):
+        picks = order[1] if order[1] in ("first", "last") else "most"
+        changes |= {"picks": picks, "order": order[1] if picks == "most" else "time"}
+    if words.STAGE_TOO.search(text):
+        changes["wants_stage"] = True
+    if words.POSITION_TOO.search(text):
+        changes["wants_position"] = True
+    if words.PLACE_TOO.search(text):
+        changes["wants_place"] = True
+    if not changes or previous.intent in (
+        Intent.GREETING,
+        Intent.HELP,
+        Intent.UNKNOWN,
+        Intent.REFUSAL,
+    ):
+        return None
+    if when and previous.intent in (Intent.SUMMARY, Intent.EXPLAIN, Intent.COMPARE):
+        return Request(Intent.DESCRIBE, systems=_WHAT_HAPPENED, when=when)
+    return replace(previous, **changes)
+
+
+def _subject_of(request: Request) -> str:
+    if request.intent is Intent.LOCATE:
+        return "oxygen" if "desaturation" in request.query else "breathing"
+    if request.systems == ("cardiac",) or any(
+        name.startswith("hr_") for name in request.quantities
+    ):
+        return "heart"
+    if any(name.startswith(("spo2", "t90", "odi")) for name in request.quantities):
+        return "oxygen"
+    return "breathing" if "ahi" in request.quantities else "sleep"

@@ -1,0 +1,156 @@
+"""The words of a question: patterns for systems, quantities, intents and references, as tables.
+
+All patterns are applied to lower-case text whose spellings :data:`SPELLINGS` has evened out.
+"""
+# ruff: noqa: E501  (a pattern that is broken over lines is harder to read than a long one)
+
+from __future__ import annotations
+
+import re
+
+SYSTEMS: tuple[tuple[str, str], ...] = (
+    ("cardiac", r"hearts?|cardiac|ecg|ekg|heart ?rate|heart ?beat|pulse|hrv|herz\w*|coraz[oó]n"),
+    ("respiratory", r"breath\w*|respirat\w*|airflow|air flow|lungs?|oxygen\w*|spo2|saturation"
+     r"|thora\w+|chest|belts?|effort|atmung|atmet|respiraci[oó]n|ox[ií]geno|sauerstoff\w*"),
+    ("brain", r"brain\w*|eeg|eog|eyes?|cortex|cortical|neural|delta|alpha|theta|sigma|gehirn|hirn"
+     r"|cerebro"),
+    ("somatic", r"muscles?|emg|chin|body|postures?|position|movements?|somatic|muskel\w*|m[uú]sculos?"),
+    ("stage_event", r"stages?|staging|sleep stages?|hypnogram|schlafstadi\w+"),
+)  # fmt: skip
+
+# In this order: a longer name hides the shorter one in it.
+QUANTITIES: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("ahi_supine", "ahi_nonsupine"), r"(?:supine|positional) (?:vs?\.? non-?supine )?ahi"),
+    (("ahi_rem",), r"rem[- ]?ahi|ahi (?:in|during) rem"),
+    (("ahi_nrem",), r"n(?:on)?-?rem[- ]?ahi|ahi (?:in|during) n(?:on)?-?rem"),
+    (("ahi_1a",), r"rule 1a|ahi[ _]?1a|ahi by (?:the )?3 ?% ?(?:rule)?|3 ?% rule"),
+    (("ahi_1b",), r"rule 1b|ahi[ _]?1b|ahi by (?:the )?4 ?% ?(?:rule)?|4 ?% rule"),
+    (("oahi",), r"oahi|obstructive ahi|obstructive apnea index"),
+    (("cai",), r"cai|central apnea index"),
+    (("hypopnea_index",), r"hypopnea index"),
+    (("ahi",), r"ahi|apnea[- ]hypopnea[- ]index|how severe|severity|how bad (?:is|was) the (?:sleep )?apnea"),
+    (("apnea_index",), r"apnea index"),
+    (("rdi",), r"rdi|respiratory disturbance index"),
+    (("odi4",), r"odi[ -]?4|4 ?% odi"),
+    (("odi3", "odi4"), r"odi(?:[ -]?3)?|(?:oxygen )?desaturation index|3 ?% odi"),
+    (("rem_latency",), r"rem[- ](?:sleep[- ])?(?:onset[- ])?latency|latency to rem"
+     r"|(?:when|how long)\b[^?]*\b(?:first|reach|enter|until|get to|before)\b[^?]*\brem"
+     r"|when did rem[^?]*(?:start|begin)"),
+    (("n3_latency",), r"(?:n3|deep sleep|slow wave sleep) latency|latency to n3"),
+    (("sleep_onset_latency",), r"(?:sleep[- ])?(?:onset[- ])?latency|sol|(?:to )?f[ae]ll asleep"
+     r"|sleep onset|einschlaf\w+|dormirse"),
+    (("sleep_efficiency",), r"(?:sleep[- ])?efficiency|se|schlafeffizienz|eficiencia"),
+    (("sleep_maintenance",), r"sleep maintenance"),
+    (("waso",), r"waso|wake (?:time )?after (?:sleep )?onset|(?:lie|lay|lying|time|long) awake"
+     r"|awake (?:for )?(?:in|during) the night"),
+    (("awakenings",), r"awakenings?|(?:times )?[^?]*\bw[oa]ke(?:n|d)? up|how often[^?]*\bwake"),
+    (("tst",), r"tst|total sleep(?: time)?|hours of sleep|minutes of sleep"
+     r"|how (?:much|long) (?:sleep\b|did \w+(?: \w+)? sleep|was \w+ asleep)|sleep duration"),
+    (("spt",), r"spt|sleep period time"),
+    (("tib",), r"tib|time in bed"),
+    (("trt",), r"trt|total recording time|recording time|how long (?:is|was) the (?:recording|night)"),
+    (("t90",), r"t[- ]?90|(?:time|minutes|long)[^?]*(?:below|under) 90|ct90"),
+    (("spo2_nadir",), r"nadir|(?:lowest|minim\w+|min|worst) (?:blood )?(?:oxygen|o2|spo2|sao2|sats?|saturation)\w*"
+     r"(?: (?:saturation|level|value))?|how low[^?]*(?:oxygen|spo2|sats?|saturation)"),
+    (("spo2_mean",), r"(?:mean|average|avg|typical) (?:blood )?(?:oxygen|o2|spo2|sao2|sats?|saturation)\w*(?: saturation)?"),
+    (("hr_max",), r"(?:max\w*|highest|fastest|peak|top) (?:heart ?rate|hr|pulse|heart ?beat)"),
+    (("hr_min",), r"(?:min\w*|lowest|slowest) (?:heart ?rate|hr|pulse|heart ?beat)"),
+    (("hr_mean",), r"(?:mean|average|avg|typical) (?:heart ?rate|hr|pulse)"),
+    (("hr_mean", "hr_min", "hr_max"), r"heart ?rate|hr|pulse(?: rate)?|beats per minute|bpm"),
+    (("arousal_index",), r"arousal index|arousals per hour|ari"),
+    (("plm_index",), r"plm[- ]?(?:index|i)|plms? per hour|periodic (?:limb|leg) movement index"),
+    (("stage_minutes",), r"(?:how (?:much|long|many (?:minutes|hours))|minutes|time|percent\w*|share|proportion|%|amount)"
+     r"[^?]*\b(?:n?-?rem|n[123]|deep|light|stages?|wake|awake)\b(?: sleep)?|sleep architecture"
+     r"|stage (?:distribution|percentages|minutes)|how was the sleep (?:structure|staging)"),
+    (("position_minutes",), r"(?:how (?:much|long)|minutes|time|percent\w*|what|which)[^?]*"
+     r"\b(?:(?:on (?:his|her|their|the) (?:back|side|left|right|stomach|belly))|supine|prone|positions?)\b"
+     r"|body position|sleeping positions?"),
+)  # fmt: skip
+
+VOCABULARY = (
+    "apnea apneas obstructive central mixed hypopnea hypopneas desaturation desaturations arousal "
+    "arousals awakenings oxygen saturation efficiency latency describe summary summarize summarise "
+    "respiratory breathing cardiac brain heart muscle position longest shortest deepest similar "
+    "compare epoch epochs spindle spindles snoring tachycardia bradycardia periodic movements "
+    "severity supine second lowest highest average obstruction during night stage"
+)
+KNOWN_WORDS = tuple(VOCABULARY.split())
+SPELLINGS = (
+    (r"\bapn(?:oe|eo|o)a(s?)\b", r"apnea\1"),
+    (r"\bhypopn(?:oe|eo|o)a(s?)\b", r"hypopnea\1"),
+    (r"\bar+t[ei]facts?\b", "artifact"),
+    (r"\bsp ?o ?2\b|\bo2 sats?\b|\bsao2\b", "spo2"),
+    (r"\bhow ?many|\bnumber of\b|\bcount(?: of| the)?\b|\bwie viele?\b|\bcu[aá]nt[ao]s\b", "how many"),
+    (r"\bwie (?:war|ist) die nacht\b|\bzusammenfassung\b|\bresumen\b|\bc[oó]mo fue la noche\b",
+     "summary"),
+    (r"\bwas macht das\b|\bwie geht es dem\b|\bqu[eé] hace el\b", "describe the"),
+    (r"\bl[aä]ngste[rns]?\b|\bm[aá]s larga\b", "longest"),
+    (r"\bschlafeffizienz\b|\beficiencia del sue[nñ]o\b", "sleep efficiency"),
+    (r"\bapnoen?\b", "apneas"),
+    (r"\bobstruktive[rnms]?\b|\bobstructivas?\b", "obstructive"),
+    (r"\bzentrale[rnms]?\b|\bcentrales\b", "central"),
+    (r"\bhypopnoen?\b|\bhipopneas?\b", "hypopneas"),
+    (r"\bwhat's\b", "what is"),
+    (r"\b(?:non|n)[- ]?rem\b", "nrem"),
+)  # fmt: skip
+REFUSALS = re.compile(
+    r"\b(?:c-?pap|bi-?pap|apap|oral appliance|mandibular|surgery|operat(?:e|ion)|medicat\w*|drugs?|pills?"
+    r"|melatonin|zolpidem|treat\w*|therap\w*|cure|prescri\w*|dos(?:e|age)|diagnos\w*|prognos\w*"
+    r"|should (?:i|he|she|they|we|you|the patient)|(?:is|was) (?:he|she|it|this|the patient) "
+    r"(?:healthy|normal|ill|sick|dangerous|ok|okay|safe)|(?:will|is going to) (?:he|she|they|the patient)\b"
+    r"|die|dying|stroke|heart attack|life expectancy|dementia|alzheimer\w*|parkinson\w*|narcoleps\w*"
+    r"|insomniac?|depress\w*|risk of|(?:does|do|has|have) (?:he|she|they|the patient|i) (?:have |got )?"
+    r"(?:a |an )?(?:sleep apnea|osa|csa|disease|disorder|insomnia|rbd|rls)|drive|driving|safe to"
+    r"|behandl\w*|tratamiento)\b"
+)
+SIMILAR = re.compile(
+    r"\b(?:similar\w*|resembl\w*|look(?:s|ed|ing)? like|(?:nights?|epochs?|cases?|patients?|one|ones|others?|any)"
+    r" like|comparable|alike|nearest|neighbou?rs?)\b"
+)
+SUMMARY = re.compile(
+    r"\bsummar\w*|\boverview\b|\breport\b|\bhow was (?:the|this|his|her|their) (?:night|sleep|recording)"
+    r"|\bhow did (?:he|she|they|the patient|\w+) sleep|\bhow well\b|\bsleep quality\b|\bin short\b"
+    r"|\btell me about (?:the|this) (?:night|recording|sleep|patient)|\bdescribe the (?:night|sleep)\b"
+    r"|\banything (?:unusual|remarkable|notable|abnormal|strange|interesting)\b|\bwhat stands out\b"
+    r"|\bmain findings?\b|\bkey (?:numbers|figures|findings)\b"
+)
+WHY = re.compile(r"\b(?:why|what (?:made|makes|broke|breaks|disturbed|disturbs|wakes|woke|caused|causes)|reason|explain|how come|warum|por qu[eé])\b")  # fmt: skip
+COMPARE = re.compile(
+    r"\b(?:compar\w*|versus|vs\.?|better|worse|more|less|fewer|faster|slower|deeper|lighter|higher"
+    r"|lower|differ\w*|than|positional|position[- ]dependent|rem[- ]related|rem[- ]dependent)\b"
+)
+GREETING = re.compile(r"^(?:hello|hi|hey|good (?:morning|evening|afternoon|day)|hallo|guten (?:tag|morgen|abend)|hola|moin|servus)\b[\s!.,]*(?:there|all|sleeplm)?[\s!.,]*$")  # fmt: skip
+THANKS = re.compile(
+    r"^(?:ok(?:ay)?|great|nice|good|perfect|cool)?[\s,!.]*(?:thanks?(?: you)?|thx|danke|gracias|cheers|ok(?:ay)?|great|perfect)\b[^?]*$"
+)
+HELP = re.compile(
+    r"^help\b|what can (?:i|you|we)\b|what (?:do|could) (?:i|you|we) (?:ask|do|know)|how does this work|who are you|what are you"
+)
+ONE_OF_THEM = re.compile(
+    r"\bthe (?P<word>first|second|third|fourth|fifth|last|next|other|\d{1,2}(?:st|nd|rd|th)) one\b"
+    r"|\bnumber (?P<number>\d{1,2})\b"
+)
+THAT = re.compile(
+    r"\b(?:that|this|the same|those|these) (?:epochs?|one|event|place|moment|time|apnea|hypopnea|arousal|desaturation)"
+    r"|\b(?:show|open|go to|see|describe) (?:me )?(?:it|that|this|there)\b|\bat that (?:time|moment|point)\b"
+    r"|\b(?:then|there)\b(?=.*\b(?:happen\w*|going on)\b)"
+)
+FOLLOW = re.compile(r"^(?:and|what about|how about|also|then|but|or|und|y)\b[\s,]*|\b(?:then|too|as well)\s*\??$")  # fmt: skip
+ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "next": -2, "other": -2,
+             "last": -1}  # fmt: skip
+STARTERS = (
+    r"(?:how|what|where|when|which|who|why|did|was|were|is|are|does|do|show|list|describe|find|give|"
+    r"tell|summari[sz]e|compare|locate|count|any)\b"
+)
+STAGE_TOO = re.compile(r"\b(?:in )?(?:which|what) (?:sleep )?stages?\b|\b(?:by|per) (?:sleep )?stages?\b")  # fmt: skip
+POSITION_TOO = re.compile(r"\b(?:in )?(?:which|what) (?:body )?positions?\b|\b(?:by|per) (?:body )?positions?\b")  # fmt: skip
+PLACE_TOO = re.compile(r"\b(?:and |,\s*)?(?:when|where|at what time|what time)\b(?: (?:was|were|did|is|are) (?:that|it|they|this))?")  # fmt: skip
+OPEN_SEARCH = re.compile(
+    r"\b(?:find|locate|search(?: for)?|look for|show(?: me)?|where (?:is|are|was|were)(?: there)?"
+    r"|(?:are|is|were|was) there(?: any)?|how many|list)\s+(?:all |the |some |any |me )*(?P<what>.+)"
+)
+SIGNAL_WORDS = re.compile(
+    r"\b(?:spindles?|k-?complex\w*|slow waves?|delta|alpha|theta|sigma|beta|bursts?|eye movements?|rems|"
+    r"movements?|flow limit\w*|paradox\w*|irregular\w*|shallow|spikes?|twitch\w*|pauses?|waves?|rhythm|"
+    r"activity|tone|breathing|flat\w*|noisy|noise|sighs?|crescendo|drops?|rises?|jumps?|saw-?tooth\w*)\b"
+)
