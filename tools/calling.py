@@ -40,6 +40,15 @@ class SleepTool(StructuredTool):
         except (ValidationError, SleepLMError) as error:
             return self._refused(error, tool_input, options.get("tool_call_id"))
 
+    def _parse_input(self, tool_input: Any, tool_call_id: str | None) -> dict[str, Any]:
+        # The injected runtime is no argument of the LLM's, and the schema forbids what it does not
+        # know, so the two are told apart before validation.
+        given = dict(tool_input)
+        runtime = given.pop("runtime", None)
+        schema = self.args_schema
+        assert isinstance(schema, type) and issubclass(schema, BaseModel)
+        return {"runtime": runtime, "arguments": schema.model_validate(given)}
+
     def _refused(
         self, error: ValidationError | SleepLMError, tool_input: Any, call_id: str | None
     ) -> Any:
@@ -83,8 +92,8 @@ def sleep_tool(
         What the LLM knows of the tool.
     """
 
-    def call(runtime: ToolRuntime[Session], **given: Any) -> tuple[str, Artifact]:
-        artifact = answer(runtime.context, arguments(**given))
+    def call(runtime: ToolRuntime[Session], arguments: BaseModel) -> tuple[str, Artifact]:
+        artifact = answer(runtime.context, arguments)
         return artifact.text, artifact
 
     return SleepTool.from_function(  # type: ignore[return-value]

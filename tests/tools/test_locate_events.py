@@ -1,0 +1,178 @@
+"""Counts, order, depth and scope of located events against a scoring counted by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tools.artifacts import EventList
+from tools.session import Session
+from tools.vocabulary import read_query
+
+
+def test_counts_equal_those_made_by_hand(ask: Any) -> None:
+    message = ask("locate_events", query="obstructive apneas")
+    found = message.artifact
+    assert isinstance(found, EventList)
+    assert message.status == "success"
+    assert (found.total, found.in_sleep, found.outside_sleep) == (5, 4, 1)
+    assert found.by_stage == {"N2": 2, "W": 1, "N3": 1, "R": 1}
+    assert found.by_position == {"supine": 4, "left": 1}
+    # 200 of 240 epochs are sleep: 100 minutes.
+    assert found.sleep_hours == pytest.approx(100 / 60, abs=1e-3)
+    assert found.per_hour == pytest.approx(4 / (100 / 60), abs=0.01)
+    assert found.per_hour_by_stage["N3"] == pytest.approx(3.0)  # 1 in 20 min
+    assert found.source == "expert"
+
+
+def test_the_text_states_every_count_with_source_epoch_and_clock(ask: Any) -> None:
+    text = ask("locate_events", query="OA").content
+    assert "5 obstructive apneas [expert]" in text
+    assert "4 during sleep, 2.4 per hour of sleep (1.67 h of sleep); 1 outside sleep" in text
+    assert "Longest 58.0 s at 23:50:10 (epoch 101, N3)" in text
+
+
+def test_evidence_carries_epoch_numbers_from_one(ask: Any) -> None:
+    found = ask("locate_events", query="arousal").artifact
+    assert [event.epoch for event in found.events] == [32]
+    cited = next(fact for fact in found.evidence if fact.kind == "event")
+    assert (cited.epoch, cited.onset_s, cited.end_s, cited.clock) == (32, 940.0, 945.0, "23:15:40")
+
+
+@pytest.mark.parametrize(
+    ("query", "total"),
+    [
+        ("apneas", 6),
+        ("respiratory events", 8),
+        ("apneas and hypopneas", 8),
+        ("breathing pauses", 6),
+        ("hypopnoea", 2),
+        ("CA", 1),
+        ("desats", 1),
+        ("leg movements", 0),
+    ],
+)
+def test_words_and_abbreviations_name_kinds(ask: Any, query: str, total: int) -> None:
+    assert ask("locate_events", query=query).artifact.total == total
+
+
+@pytest.mark.parametrize(
+    ("query", "kinds"),
+    [
+        ("obstructive and central apneas", ("obstructive_apnea", "central_apnea")),
+        (
+            "apnea-hypopnea events",
+            ("obstructive_apnea", "central_apnea", "mixed_apnea", "hypopnea"),
+        ),
+        ("respiratory effort-related arousals", ("rera",)),
+        ("periodic leg movements", ("plm",)),
+        ("limb_movement", ("limb_movement",)),
+        ("oxygen saturation drops", ("desaturation",)),
+        ("OSA", ("obstructive_apnea",)),
+        ("Entsättigungen", ("desaturation",)),
+        ("sleep spindles", ()),
+        ("cardiac arrest", ()),
+    ],
+)
+def test_query_words_map_through_the_allow_list(query: str, kinds: tuple[str, ...]) -> None:
+    assert read_query(query).kinds == kinds
+
+
+def test_thresholds_in_words_act_like_arguments(ask: Any) -> None:
+    worded = ask("locate_events", query="obstructive apneas of at least 25 s").artifact
+    stated = ask("locate_events", query="obstructive apnea", min_duration_s=25).artifact
+    assert worded.total == stated.total == 3
+    deep = ask("locate_events", query="respiratory events below 85 %").artifact
+    assert {(event.kind, event.nadir_pct) for event in deep.events} == {
+        ("obstructive_apnea", 84.0),
+        ("hypopnea", 80.0),
+    }
+
+
+def test_nadir_comes_from_the_scored_desaturation_else_from_the_oximeter(ask: Any) -> None:
+    found = ask("locate_events", query="respiratory events", order="deepest").artifact
+    first, second = found.events[:2]
+    assert (first.kind, first.nadir_pct, first.nadir_source) == ("hypopnea", 80.0, "measured")
+    assert (second.onset_s, second.nadir_pct, second.nadir_source) == (900.0, 84.0, "expert")
+
+
+def test_order_and_limit_shape_the_list_but_not_the_counts(ask: Any) -> None:
+    found = ask("locate_events", query="obstructive apnea", order="longest", limit=2).artifact
+    assert [event.duration_s for event in found.events] == [58.0, 30.0]
+    assert found.total == 5
+
+
+def test_halves_add_up_to_the_whole(ask: Any) -> None:
+    totals = [
+        ask("locate_events", query="respiratory events", when={"part": part}).artifact.total
+        for part in ("first_half", "second_half", "whole")
+    ]
+    assert totals == [6, 2, 8]
+
+
+def test_an_event_that_began_before_the_range_is_named_and_not_counted(ask: Any) -> None:
+    message = ask("locate_events", query="obstructive apnea", when={"epochs": [21, 31]})
+    assert message.artifact.total == 1
+    assert [event.onset_s for event in message.artifact.reaching_in] == [595.0]
+    assert "1 more began before this part" in message.content
+
+
+def test_stage_filter_counts_an_event_under_its_first_sleep_stage(ask: Any) -> None:
+    found = ask("locate_events", query="obstructive apnea", when={"stage": "N2"}).artifact
+    assert [event.onset_s for event in found.events] == [595.0, 900.0]
+    assert found.sleep_hours == pytest.approx(1.0)  # 120 epochs of N2
+
+
+def test_position_filter_takes_measured_positions(ask: Any) -> None:
+    found = ask("locate_events", query="obstructive apnea", when={"position": "left"}).artifact
+    assert [event.onset_s for event in found.events] == [4300.0]
+
+
+def test_other_words_are_searched_by_the_model_and_say_so(ask: Any) -> None:
+    message = ask("locate_events", query="sleep spindles", when={"epochs": [1, 100]})
+    found = message.artifact
+    assert found.source == "model"
+    assert found.kinds == []
+    assert [(event.epoch, event.kind) for event in found.events] == [
+        (31, "described"),
+        (81, "described"),
+    ]
+    assert "[model]" in message.content
+    assert "no probabilities" in message.content
+
+
+def test_a_hypnogram_without_events_leaves_events_to_the_model(hand_made: Any) -> None:
+    signals = {name: hand_made.signals()["SPO2"] for name in ("SPO2", "AF", "THX")}
+    night = hand_made.night(hand_made.scoring(events=(), has_events=False), **signals)
+    message = hand_made.call(Session.of(night), "locate_events", query="obstructive apnea")
+    found = message.artifact
+    assert found.source == "model"
+    assert found.total == 5  # indices 30, 80, 130, 180, 230
+    assert found.by_stage == {"N2": 3, "N3": 1, "W": 1}  # the expert's stages
+    assert "expert scoring did not look for obstructive apneas" in message.content
+
+
+def test_a_night_nobody_scored_is_answered_by_the_model_and_says_so(hand_made: Any) -> None:
+    signals = {name: hand_made.signals()["SPO2"] for name in ("EEG_C3_A2", "AF", "THX")}
+    message = hand_made.call(
+        Session.of(hand_made.night(None, **signals)), "locate_events", query="obstructive apnea"
+    )
+    assert message.artifact.source == "model"
+    assert "Nobody scored this night" in message.content
+
+
+def test_events_whose_channels_are_missing_cannot_be_read(hand_made: Any) -> None:
+    night = hand_made.night(None, EEG_C3_A2=hand_made.signals()["SPO2"])
+    message = hand_made.call(Session.of(night), "locate_events", query="obstructive apnea")
+    assert message.status == "error"
+    assert message.artifact.error == "cannot"
+    assert message.content.startswith("Cannot be done, tell the user why:")
+    assert "AF" in message.content
+
+
+def test_zero_of_an_unscored_kind_is_not_called_none(hand_made: Any) -> None:
+    scoring = hand_made.scoring(scored_kinds=("obstructive_apnea", "plm"))
+    session = Session.of(hand_made.night(scoring))
+    message = hand_made.call(session, "locate_events", query="leg movements")
+    assert "Not looked for by this scoring: limb movements" in message.content

@@ -1,0 +1,56 @@
+"""The report's text states the summary's own numbers with unit and source."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sleeplm.summary import NightSummary
+from tools.session import Session
+
+
+def test_sections_state_numbers_counted_by_hand(ask: Any) -> None:
+    message = ask("summarize_night", sections=["sleep", "stages", "respiratory"])
+    text = message.content
+    assert "100.0 min" in text  # 200 sleep epochs
+    assert "sleep efficiency 83.3 %" in text  # of 120 min
+    assert "N3 20.0 min" in text
+    # 8 apneas and hypopneas, 7 of them touch sleep, in 100 minutes.
+    assert "AHI, apneas + hypopneas as scored 4.2/h" in text
+    assert "Oximetry" not in text
+    assert message.artifact.sections == ["sleep", "stages", "respiratory"]
+
+
+def test_the_artifact_holds_the_whole_summary(ask: Any) -> None:
+    found = ask("summarize_night", sections=["cardiac"]).artifact
+    assert isinstance(found.summary, NightSummary)
+    assert found.summary.ahi.value == pytest.approx(7 / (100 / 60), abs=0.01)
+    assert {fact.field for fact in found.evidence} >= {"hr_mean", "hr_min", "hr_max"}
+
+
+def test_without_sections_the_report_is_complete(ask: Any) -> None:
+    found = ask("summarize_night").artifact
+    assert list(found.section_texts) == [
+        "recording",
+        "sleep",
+        "stages",
+        "respiratory",
+        "oximetry",
+        "arousals",
+        "cardiac",
+        "movement",
+        "position",
+    ]
+    assert "supine 50.0 min" in found.section_texts["position"]
+    assert "by the expert scoring" in found.text
+
+
+def test_what_is_not_known_is_named_with_its_reason(hand_made: Any) -> None:
+    scoring = hand_made.scoring(stages=("N2",) * 240, events=())
+    night = hand_made.night(scoring, HR=hand_made.signals()["HR"])
+    found = hand_made.call(Session.of(night), "summarize_night").artifact
+    assert "Not known" in found.section_texts["oximetry"]
+    assert "no SpO2" in found.section_texts["oximetry"]
+    assert "REM latency" in found.section_texts["sleep"].partition("Not known")[2]
+    assert not [fact for fact in found.evidence if fact.field == "spo2_nadir"]
