@@ -1,8 +1,12 @@
 """Fixtures that every part shares."""
 
 import os
+from collections.abc import Callable
+from datetime import date, time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 
@@ -14,3 +18,51 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real recordings are not here ({folder}); set SLEEPLM_DATA_DIR")
     return folder
+
+
+@pytest.fixture
+def make_edf(tmp_path: Path) -> Callable[..., Path]:
+    """Write a small EDF: ``make_edf([(label, unit, rate_hz, values), …], plus=True)``.
+
+    ``plus`` writes an EDF+C whose records carry their own clock. The file is made by edfio, an
+    independent writer.
+    """
+
+    def write(
+        signals: list[tuple[str, str, float, np.ndarray]],
+        *,
+        name: str = "night.edf",
+        plus: bool = False,
+        record_s: float = 1.0,
+        bdf: bool = False,
+        start: tuple[int, int, int] = (22, 30, 15),
+    ) -> Path:
+        import edfio
+
+        signal_type: Any = edfio.BdfSignal if bdf else edfio.EdfSignal
+        file_type: Any = edfio.Bdf if bdf else edfio.Edf
+        made = []
+        for label, unit, rate_hz, values in signals:
+            extent = float(np.ceil(max(np.abs(values).max(), 1e-6) * 1e6)) / 1e6
+            made.append(
+                signal_type(
+                    np.asarray(values, dtype=np.float64),
+                    rate_hz,
+                    label=label,
+                    physical_dimension=unit,
+                    physical_range=(-extent, extent),
+                )
+            )
+        edf = file_type(
+            made,
+            recording=edfio.Recording(startdate=date(2024, 3, 1)),
+            patient=edfio.Patient(code="SECRETCODE", name="SECRETNAME"),
+            starttime=time(*start),
+            data_record_duration=record_s,
+            annotations=[] if plus else None,
+        )
+        path = tmp_path / name
+        edf.write(path)
+        return path
+
+    return write
