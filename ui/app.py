@@ -461,9 +461,15 @@ def build_app(
 
 
 def launch(
-    app: gr.Blocks, *, port: int | None = None, open_browser: bool = True, block: bool = True
-) -> str:
-    """Serve the page on 127.0.0.1; returns its address where it does not block."""
+    app: gr.Blocks, *, port: int | None = None, open_browser: bool = True
+) -> tuple[str, Callable[[], None]]:
+    """Serve the page on 127.0.0.1: its address, and a function that waits until it is stopped.
+
+    Raises
+    ------
+    OSError
+        The port is taken.
+    """
     _, address, _ = app.launch(
         server_name="127.0.0.1",
         server_port=port,
@@ -476,9 +482,9 @@ def launch(
         max_file_size=MAX_UPLOAD,
         enable_monitoring=False,
         footer_links=[],
-        prevent_thread_lock=not block,
+        prevent_thread_lock=True,
     )
-    return str(address)
+    return str(address), app.block_thread
 
 
 def _witness(page: PageSession) -> str:

@@ -310,7 +310,7 @@ def _series(recording: Recording, heart_rate_bpm: np.ndarray | None) -> list[dic
         padded = np.full(math.ceil(len(values) / size) * size, np.nan, dtype=np.float32)
         padded[: len(values)] = values
         bins = padded.reshape(-1, size)
-        empty = ~np.isfinite(bins).any(axis=1)
+        empty: np.ndarray = np.logical_not(np.isfinite(bins).any(axis=1))
         lowest = np.nanmin(np.where(empty[:, None], 0, bins), axis=1)
         highest = np.nanmax(np.where(empty[:, None], 0, bins), axis=1)
         scale = _fixed_scale(name, values)

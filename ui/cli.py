@@ -1,0 +1,690 @@
+"""The command line. Every command has ``--help``; bad input ends with code 2 and one line.
+
+Heavy packages are imported inside the commands that need them: ``sleeplm --help`` is at once, and
+``sleeplm check`` needs neither torch nor a browser. With ``--json`` a command prints its result to
+standard output and nothing else; epochs are counted from 1, as on the page.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sleeplm import __version__
+from sleeplm.errors import MontageError, QueryError, SleepLMError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from sleeplm.reader import SleepLM
+
+    from sleeplm.night import Night
+    from tools.arguments import When
+    from tools.session import Session
+    from tools.store import CaseStore
+
+__all__ = ["app", "main"]
+
+NOTICE = "Research use only, not a medical device."
+
+app = typer.Typer(
+    help="Talk to a night of polysomnography. Research use only, not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+NightPath = Annotated[Path, typer.Argument(metavar="NIGHT", help="An EDF, EDF+ or BDF recording.")]
+ScoringOption = Annotated[
+    str | None,
+    typer.Option(
+        "--scoring",
+        metavar="FILE|expert|automatic|model",
+        help="A scoring file, or whose scoring to use. By default a file beside the recording.",
+    ),
+]
+MapOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map", metavar="CHANNEL=LABEL", help="Read a channel from this label of the file."
+    ),
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model", metavar="FOLDER|NAME", help="Weights: a folder or a hub name; default embedded."
+    ),
+]
+LlmOption = Annotated[
+    str | None,
+    typer.Option(
+        "--llm",
+        metavar="PROVIDER:MODEL",
+        help="A language model, e.g. ollama:qwen3; the default answers offline. An outside one "
+        "is sent your questions and the results of the tools.",
+    ),
+]
+LlmUrlOption = Annotated[
+    str | None,
+    typer.Option(
+        "--llm-base-url", metavar="URL", help="Address of an OpenAI-compatible or Ollama server."
+    ),
+]
+StoreOption = Annotated[
+    Path | None,
+    typer.Option("--store", metavar="DIR", help="Case store; default one of your own."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+EpochsOption = Annotated[
+    str | None, typer.Option("--epochs", metavar="A-B", help="Epoch numbers, counted from 1.")
+]
+StageOption = Annotated[
+    str | None, typer.Option("--stage", help="Only W, N1, N2, N3, R, NREM or sleep.")
+]
+FromOption = Annotated[str | None, typer.Option("--from", metavar="HH:MM", help="Clock time.")]
+ToOption = Annotated[str | None, typer.Option("--to", metavar="HH:MM", help="Clock time.")]
+
+
+# ── reading ──────────────────────────────────────────────────────────────────────────────────────
+@app.command()
+def check(
+    night: NightPath,
+    scoring: ScoringOption = None,
+    mapping: MapOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what was read: label to channel, derivation, rate, unit, and what is missing."""
+    from sleeplm.recording import check_report, read_recording
+    from sleeplm.scoring_files import find_scoring, read_scoring
+
+    with _working() as tell:
+        recording = read_recording(night, mapping=_mapping(mapping), progress=tell)
+        found = Path(scoring) if scoring not in (None, "expert") else find_scoring(night)
+        if scoring in ("automatic", "model"):
+            found = None
+        expert = None
+        if found is not None:
+            expert = read_scoring(found).aligned(recording.start, recording.n_epochs)
+        report = check_report(recording, expert)
+    if as_json:
+        _print_json(report)
+        return
+    _show_check(report)
+
+
+@app.command()
+def summarize(
+    night: NightPath,
+    scoring: ScoringOption = None,
+    mapping: MapOption = None,
+    model: ModelOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the report of a night: every figure with its unit, source and rule."""
+    from tools.arguments import SummarizeArguments
+    from tools.summarize import summarize_session
+
+    with _working() as tell:
+        session = _session(night, scoring, mapping, model, tell)
+        report = summarize_session(session, SummarizeArguments.model_validate({}))
+    if as_json:
+        _print_json(report.summary.model_dump(mode="json"))
+        return
+    _show_summary(report.summary.model_dump(mode="json"), session.night)
+
+
+@app.command()
+def describe(
+    night: NightPath,
+    system: Annotated[
+        str,
+        typer.Option("--system", help="brain, cardiac, respiratory, somatic or stage_event."),
+    ] = "brain",
+    epochs: EpochsOption = None,
+    stage: StageOption = None,
+    clock_from: FromOption = None,
+    clock_to: ToOption = None,
+    scoring: ScoringOption = None,
+    mapping: MapOption = None,
+    model: ModelOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Describe one physiological system, in the model's words and in measurements."""
+    from tools.arguments import DescribeArguments
+    from tools.describe import describe as described
+
+    with _working() as tell:
+        when = _when(epochs, stage, clock_from, clock_to)
+        arguments = DescribeArguments.model_validate({"system": system, "when": when})
+        session = _session(night, scoring, mapping, model, tell)
+        result = described(session, arguments)
+    _show_artifact(result, as_json)
+
+
+@app.command()
+def locate(
+    night: NightPath,
+    query: Annotated[str, typer.Argument(metavar="EVENT", help='E.g. "obstructive apnea".')],
+    epochs: EpochsOption = None,
+    stage: StageOption = None,
+    clock_from: FromOption = None,
+    clock_to: ToOption = None,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="How many to list.")] = 20,
+    order: Annotated[
+        str, typer.Option(help="time, longest, shortest, deepest or confidence.")
+    ] = "time",
+    scoring: ScoringOption = None,
+    mapping: MapOption = None,
+    model: ModelOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find, count and list events: scored ones by name, any other description by the model."""
+    from tools.arguments import LocateArguments
+    from tools.locate import locate as located
+
+    with _working() as tell:
+        when = _when(epochs, stage, clock_from, clock_to)
+        arguments = LocateArguments.model_validate(
+            {"query": query, "when": when, "limit": limit, "order": order}
+        )
+        session = _session(night, scoring, mapping, model, tell)
+        result = located(session, arguments)
+    _show_artifact(result, as_json)
+
+
+@app.command()
+def similar(
+    night: NightPath,
+    epoch: Annotated[int | None, typer.Option(min=1, help="Epoch number to compare with.")] = None,
+    text: Annotated[str | None, typer.Option(help="A description to compare with.")] = None,
+    whole_night: Annotated[
+        bool, typer.Option("--night", help="Find nights like this one in the store.")
+    ] = False,
+    limit: Annotated[int, typer.Option(min=1, max=50, help="How many to list.")] = 5,
+    store: StoreOption = None,
+    scoring: ScoringOption = None,
+    mapping: MapOption = None,
+    model: ModelOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find epochs of this night, or cases of the store, that resemble an epoch, a text, a night."""
+    from tools.arguments import SimilarArguments
+    from tools.similar import similar as alike
+
+    with _working() as tell, contextlib.ExitStack() as closing:
+        across = whole_night or store is not None
+        arguments = SimilarArguments(
+            epoch=epoch,
+            text=text,
+            night=whole_night,
+            limit=limit,
+            scope="store" if across else "night",
+        )
+        session = _session(night, scoring, mapping, model, tell)
+        if across:
+            session.store = closing.enter_context(_existing_store(store, session.night.model))
+        result = alike(session, arguments)
+    _show_artifact(result, as_json)
+
+
+@app.command()
+def ask(
+    night: NightPath,
+    question: Annotated[str, typer.Argument(help="In plain words.")],
+    llm: LlmOption = None,
+    llm_base_url: LlmUrlOption = None,
+    store: StoreOption = None,
+    scoring: ScoringOption = None,
+    mapping: MapOption = None,
+    model: ModelOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Answer one question about a night, with the tools that were used and the evidence."""
+    from agent import Orchestrator
+
+    with _working() as tell, contextlib.ExitStack() as closing:
+        orchestrator = Orchestrator(llm, llm_base_url)
+        session = _session(night, scoring, mapping, model, tell)
+        if store is not None:
+            session.store = closing.enter_context(_existing_store(store, session.night.model))
+        tell("thinking", 0.0)
+        answer = orchestrator.ask(question, session)
+    if as_json:
+        _print_json(json.loads(answer.model_dump_json()))
+        return
+    console = _console()
+    console.print(answer.answer, markup=False, highlight=False)
+    for call in answer.tool_calls:
+        arguments = json.dumps(call.args, ensure_ascii=False)
+        console.print(f"  ▸ {call.name} {arguments}", style="dim", markup=False, highlight=False)
+    console.print(f"answered by {orchestrator.description}", style="dim", highlight=False)
+    console.print(NOTICE, style="dim", highlight=False)
+
+
+# ── collecting and serving ───────────────────────────────────────────────────────────────────────
+@app.command()
+def index(
+    nights: Annotated[list[Path], typer.Argument(metavar="NIGHT…", help="Recordings to keep.")],
+    store: StoreOption = None,
+    scoring: ScoringOption = None,
+    mapping: MapOption = None,
+    model: ModelOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Keep nights as cases, so that ``similar`` can search across them."""
+    from sleeplm.reader import SleepLM
+
+    from tools.cases import index_night, open_store
+    from tools.session import Session
+
+    if len(nights) > 1 and scoring not in (None, "expert", "automatic", "model"):
+        raise QueryError("--scoring FILE belongs to one night; index nights with files one by one")
+    done = []
+    folder = store or _default_store()
+    with _working() as tell:
+        reader = SleepLM.from_pretrained(model)
+        with open_store(folder, reader, write=True) as cases:
+            for path in nights:
+                opened = _open(path, scoring, mapping, reader, tell)
+                added = index_night(cases, Session.of(opened), progress=tell)
+                done.append({"night": opened.id, "epochs": opened.n_epochs, "added": added})
+            held = {"nights": cases.count("nights"), "epochs": cases.count("epochs")}
+    if as_json:
+        _print_json({"store": str(folder), "indexed": done, "held": held})
+        return
+    for one in done:
+        state = "kept" if one["added"] else "was there already"
+        typer.echo(f"{one['night']}: {one['epochs']} epochs, {state}")
+    typer.echo(f"{folder} holds {held['nights']} nights, {held['epochs']} epochs")
+
+
+@app.command()
+def chat(
+    nights: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[NIGHT…]", help="Recordings; without one, a demo night."),
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port on 127.0.0.1; default a free one.")
+    ] = None,
+    llm: LlmOption = None,
+    llm_base_url: LlmUrlOption = None,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Do not open a browser window.")
+    ] = False,
+    store: StoreOption = None,
+    scoring: ScoringOption = None,
+    mapping: MapOption = None,
+    model: ModelOption = None,
+) -> None:
+    """Open the page in the browser: the night on the left, the talk about it on the right."""
+    with _working() as tell, contextlib.ExitStack() as closing:
+        # Named files are opened before the page, so that a wrong one ends here with its reason.
+        opened = [_open(path, scoring, mapping, model, tell) for path in nights or ()]
+        tell("starting the page", 0.0)
+        from agent import Orchestrator
+        from ui.app import FirstNights, build_app, launch
+
+        orchestrator = Orchestrator(llm, llm_base_url)
+        cases = None
+        if store is not None:
+            from sleeplm.reader import SleepLM
+
+            cases = closing.enter_context(_existing_store(store, SleepLM.from_pretrained(model)))
+
+        def first(progress: Callable[[str, float], None]) -> list[Night]:
+            if opened:
+                return opened
+            from ui.demo import demo_night
+
+            return [_open(demo_night(progress=progress), None, None, model, progress)]
+
+        page = build_app(FirstNights(first), orchestrator, model=model, store=cases)
+        try:
+            address, stop = launch(page, port=port, open_browser=not no_browser)
+        except OSError as error:
+            raise QueryError(
+                f"--port {port}: the page cannot be served there; name another port or none"
+            ) from error
+        tell("", 1.0)
+        typer.echo(f"SleepLM is open at {address} — stop it with Ctrl+C. {NOTICE}", err=True)
+        if orchestrator.is_outside:
+            typer.echo(f"outside language model: {orchestrator.description}", err=True)
+        stop()
+
+
+# ── making ───────────────────────────────────────────────────────────────────────────────────────
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Argument(metavar="OUT.edf", help="Recording to write.")],
+    seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same night.")] = 1,
+    hours: Annotated[float, typer.Option(help="Length of the recording.")] = 8.0,
+    ahi: Annotated[
+        float | None, typer.Option(help="Apneas and hypopneas an hour of sleep.")
+    ] = None,
+    condition: Annotated[
+        str | None,
+        typer.Option(help="healthy, osa, central, rem_related, supine_related or insomnia."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a simulated night, its scoring, and the truth as JSON beside it."""
+    from train.simulate import simulate_night, write_night
+
+    with _working() as tell:
+        tell("simulating", 0.0)
+        made = simulate_night(seed, hours=hours, ahi=ahi, condition=condition)
+        try:
+            files = write_night(made, out)
+        except OSError as error:
+            raise QueryError(f"{out}: cannot be written ({error.strerror})") from error
+    if as_json:
+        _print_json({"files": [str(path) for path in files]})
+        return
+    for path in files:
+        typer.echo(str(path))
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's name or file.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Run folder.")],
+    resume: Annotated[bool, typer.Option(help="Go on where a run in the folder stood.")] = True,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Instead of the recipe's number of steps.")
+    ] = None,
+) -> None:
+    """Train a model from a recipe."""
+    from train.loop import train as run
+
+    folder = run(recipe, out, resume=resume, steps=steps, progress=_line)
+    typer.echo(str(folder))
+
+
+@app.command()
+def evaluate(
+    model: ModelOption = None,
+    nights: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--nights", metavar="NIGHT", help="Scored recordings; default simulated held-out ones."
+        ),
+    ] = None,
+    axes: Annotated[
+        str | None, typer.Option(help="Comma-separated: staging, zero_shot, events, …")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure a model on nights whose truth is known, beside baselines of the same run."""
+    from sleeplm.reader import SleepLM
+
+    from train.evaluate import AXES, as_markdown, held_out_nights
+    from train.evaluate import evaluate as measure
+
+    with _working() as tell:
+        reader = SleepLM.from_pretrained(model)
+        opened = [_open(path, "expert", None, reader, tell) for path in nights or ()]
+        chosen = AXES if axes is None else tuple(name.strip() for name in axes.split(","))
+        tell("making held-out nights", 0.0)
+        result = measure(
+            reader,
+            opened or held_out_nights(reader),
+            chosen,
+            progress=lambda words: tell(words, 0.0),
+        )
+    if as_json:
+        _print_json(result)
+        return
+    typer.echo(as_markdown(result))
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"sleeplm {__version__}")
+        raise typer.Exit
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point: exit code 0, or 2 with one line on standard error for bad input."""
+    warnings.filterwarnings("ignore")
+    logging.basicConfig(level=logging.ERROR, stream=sys.stderr, format="%(name)s: %(message)s")
+    try:
+        code = app(arguments, prog_name="sleeplm", standalone_mode=False)
+    except SleepLMError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output has gone, as `| head` does; closing quietly is the custom.
+        sys.stderr.close()
+        sys.exit(0)
+    except Exception as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            typer.echo(str(error))
+            sys.exit(0)
+        told = _usage_error(error)
+        if told is None:
+            raise
+        _fail(told)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+# ── helpers ──────────────────────────────────────────────────────────────────────────────────────
+def _fail(message: str) -> None:
+    typer.echo(f"sleeplm: {' '.join(message.split())}", err=True)
+    sys.exit(2)
+
+
+def _usage_error(error: Exception) -> str | None:
+    """One line for a wrong option or argument; None for what is a defect."""
+    if hasattr(error, "format_message") and hasattr(error, "exit_code"):
+        return str(error.format_message()) or "wrong use; see sleeplm --help"
+    if type(error).__name__ == "ValidationError" and hasattr(error, "errors"):
+        return "; ".join(
+            f"{'.'.join(str(part) for part in one['loc']) or 'arguments'}: "
+            f"{str(one['msg']).removeprefix('Value error, ')}"
+            for one in error.errors()
+        )
+    return None
+
+
+@contextlib.contextmanager
+def _working() -> Iterator[Callable[[str, float], None]]:
+    """A progress function for standard error; what libraries print does not reach the result."""
+    if not sys.stderr.isatty():
+        with contextlib.redirect_stdout(sys.stderr):
+            yield lambda words, share: None
+        return
+    from rich.console import Console
+
+    terminal = Console(stderr=True)
+    with terminal.status("") as status, contextlib.redirect_stdout(sys.stderr):
+
+        def tell(words: str, share: float = 0.0) -> None:
+            if not words:
+                status.stop()
+                return
+            status.update(f"{words} {share:.0%}" if 0 < share < 1 else words)
+
+        yield tell
+
+
+def _open(
+    path: Path,
+    scoring: str | None,
+    mapping: list[str] | None,
+    model: SleepLM | str | None,
+    tell: Callable[[str, float], None],
+) -> Night:
+    from sleeplm.night import Night
+
+    return Night.open(path, scoring=scoring, model=model, mapping=_mapping(mapping), progress=tell)
+
+
+def _session(
+    path: Path,
+    scoring: str | None,
+    mapping: list[str] | None,
+    model: str | None,
+    tell: Callable[[str, float], None],
+) -> Session:
+    from tools.session import Session
+
+    return Session.of(_open(path, scoring, mapping, model, tell))
+
+
+def _mapping(pairs: list[str] | None) -> dict[str, str] | None:
+    if not pairs:
+        return None
+    mapping = {}
+    for pair in pairs:
+        channel, equals, label = pair.partition("=")
+        if not equals or not channel.strip() or not label.strip():
+            raise MontageError(f'--map {pair!r}: write it as CHANNEL=LABEL, e.g. ECG="ECG 1"')
+        mapping[channel.strip()] = label.strip().strip('"')
+    return mapping
+
+
+def _when(
+    epochs: str | None, stage: str | None, clock_from: str | None, clock_to: str | None
+) -> When | None:
+    from tools.arguments import When
+
+    span = None
+    if epochs is not None:
+        match = re.fullmatch(r"\s*(\d+)\s*(?:[-–:]\s*(\d+)\s*)?", epochs)
+        if match is None:
+            raise QueryError(f"--epochs {epochs!r}: write one number or a range, e.g. 100-110")
+        first = int(match[1])
+        span = [first, int(match[2] or first)]
+        if first < 1 or span[1] < first:
+            raise QueryError(f"--epochs {epochs!r}: epochs count from 1, the smaller number first")
+    if not (span or stage or clock_from or clock_to):
+        return None
+    return When.model_validate(
+        {"epochs": span, "stage": stage, "clock_from": clock_from, "clock_to": clock_to}
+    )
+
+
+def _default_store() -> Path:
+    from sleeplm.cache import cache_folder
+
+    return cache_folder() / "cases"
+
+
+def _existing_store(folder: Path | None, model: SleepLM) -> CaseStore:
+    from sleeplm.errors import StoreError
+    from tools.cases import open_store
+
+    chosen = folder or _default_store()
+    if not chosen.exists():
+        raise StoreError(f"{chosen}: there is no case store; make one with sleeplm index NIGHT…")
+    return open_store(chosen, model)
+
+
+# ── printing ─────────────────────────────────────────────────────────────────────────────────────
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(soft_wrap=not sys.stdout.isatty())
+
+
+def _line(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def _print_json(result: Any) -> None:
+    # NaN is not JSON; a value that is withheld is null.
+    typer.echo(json.dumps(result, ensure_ascii=False, indent=1, allow_nan=False))
+
+
+def _show_artifact(artifact: Any, as_json: bool) -> None:
+    if as_json:
+        _print_json(artifact.model_dump(mode="json"))
+        return
+    _console().print(artifact.text, markup=False, highlight=False)
+
+
+def _show_check(report: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    table = Table("channel", "label in the file", "derivation", "rate", "unit", box=None)
+    for name, source in report["channels"].items():
+        if source is None:
+            table.add_row(name, "— missing", "", "", "", style="yellow")
+            continue
+        table.add_row(
+            name,
+            _literal(source["label"]),
+            _literal(source["derivation"] or ""),
+            f"{source['rate_hz']:g} Hz",
+            _literal(source["unit"] or ""),
+        )
+    console = _console()
+    console.print(f"{report['duration_s'] / 60:.1f} min recorded", highlight=False)
+    console.print(table)
+    scoring = report["scoring"]
+    if scoring is None:
+        console.print("scoring: none found beside the recording", highlight=False)
+    else:
+        console.print(
+            f"scoring: {scoring['source']}, {scoring['n_epochs']} epochs, "
+            f"{scoring['n_events']} events, starts {scoring['offset_s']:+g} s from the recording",
+            highlight=False,
+        )
+    for problem in report["problems"]:
+        console.print(f"! {problem}", style="yellow", markup=False, highlight=False)
+
+
+def _show_summary(summary: dict[str, Any], night: Night) -> None:
+    from rich.table import Table
+
+    console = _console()
+    scorer = summary["scorer"]
+    console.print(
+        f"{night.id} · {night.clock(0)} – {night.clock(night.duration_s)} · stages and events by "
+        f"the {scorer['kind']} scoring",
+        highlight=False,
+    )
+    table = Table("field", "value", "unit", "source", "note", box=None)
+    table.columns[1].justify = "right"
+    for name, quantity in _quantities(summary):
+        value = "—" if quantity["value"] is None else f"{quantity['value']:.1f}"
+        note = _literal(quantity.get("note") or "")
+        table.add_row(name, value, _literal(quantity["unit"] or ""), quantity["source"], note)
+    console.print(table)
+    for entry in summary.get("missing", []):
+        console.print(f"! {entry}", style="yellow", markup=False, highlight=False)
+    console.print(NOTICE, style="dim", highlight=False)
+
+
+def _quantities(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every quantity of a summary with its dotted name."""
+    for name, value in node.items():
+        if isinstance(value, dict) and {"value", "unit", "source"} <= value.keys():
+            yield f"{prefix}{name}", value
+        elif isinstance(value, dict):
+            yield from _quantities(value, f"{prefix}{name}.")
+
+
+def _literal(text: str) -> str:
+    """A file's own text, shown as it is and not as markup."""
+    from rich.markup import escape
+
+    return escape(text)
+
+
+if __name__ == "__main__":
+    main()
