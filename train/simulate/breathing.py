@@ -183,15 +183,16 @@ def _fill(
     events = []
     at = start_s
     earliest = int(np.searchsorted(breaths.onset_s, start_s - 0.9))
+    last = int(np.searchsorted(breaths.onset_s, start_s + length_s, side="right")) - 1
     for number in range(count):
         at += gaps[number]
         first = max(int(np.searchsorted(breaths.onset_s, at - 2.0)), earliest)
+        if first >= last:
+            break
         stop = int(np.searchsorted(breaths.onset_s, breaths.onset_s[first] + duration_s[number]))
-        if stop >= len(breaths.onset_s) - 1 or breaths.onset_s[stop] > start_s + length_s + 2.5:
-            # The breath grid does not leave the nominal time: end one breath sooner if 10 s remain.
-            stop -= 1
-            if breaths.onset_s[min(stop, len(breaths.onset_s) - 1)] - breaths.onset_s[first] < 10:
-                break
+        stop = min(stop, last)
+        if breaths.onset_s[stop] - breaths.onset_s[first] < 10.0:
+            break
         kind = KINDS[kinds[number]]
         share = rng.uniform(0.0, 0.05) if kind != "hypopnea" else rng.uniform(0.25, 0.6)
         events.append(

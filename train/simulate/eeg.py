@@ -36,9 +36,9 @@ STAGE_SPECTRA: tuple[tuple[float, float, float, tuple[Bump, ...]], ...] = (
 VARIABILITY_DB = {
     "low": (2.5, 2.0, 2.3, 1.5, 1.8),
     "ten": (2.5, 1.5, 1.3, 1.2, 1.8),
-    "high": (2.0, 1.5, 1.2, 0.8, 1.0),
+    "high": (1.6, 1.2, 0.9, 0.5, 0.7),
 }
-VARIABILITY_SCALE = 1.6
+VARIABILITY_SCALE = 1.5
 VARIABILITY_TAU_S = 90.0
 # Slow waves, K-complexes and spindles a minute by stage (W N1 N2 N3 R).
 SLOW_WAVES_PER_MIN = (0.0, 0.0, 5.0, 20.0, 0.0)
@@ -150,33 +150,35 @@ def simulate_brain(
     for _ in range(2):
         own = _shaped_noise(rng, whole, n)
         leak = half * common * damped + half * own * damped + half * 0.7 * common_alpha
-        eyes.append(0.8 * leak + 0.6 * elements.trace(n, "eye") * damped + 0.6 * fast)
+        eyes.append(0.8 * leak + elements.trace(n, "eye") * damped + 0.6 * fast)
     return BrainWaves(
         channels[0], channels[1], eyes[0].astype(np.float32), eyes[1].astype(np.float32)
     )
 
 
-def moment_stages(rng: np.random.Generator, stages: np.ndarray) -> np.ndarray:
-    """Stage of every second: what an epoch is scored as holds for most of it, not for all.
+def moment_stages(rng: np.random.Generator, stages: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Stage of every second: for the whole body, and for the EEG alone.
 
-    Edges fall up to 7 s from the epoch's edge; wake holds drowsy seconds and N1 wakeful ones.
+    What an epoch is scored as holds for most of it, not for all: edges fall up to 6 s from the
+    epoch's edge, and the EEG of wake has drowsy seconds, that of N1 seconds of alpha or a first
+    glimpse of N2.
     """
-    seconds = np.repeat(stages, 30).astype(np.int8)
-    edges = np.flatnonzero(np.diff(stages)) + 1
-    for epoch in edges:
-        shift = int(rng.integers(-7, 8))
+    body = np.repeat(stages, 30).astype(np.int8)
+    for epoch in np.flatnonzero(np.diff(stages)) + 1:
+        shift = int(rng.integers(-6, 7))
         at = epoch * 30
         if shift > 0:
-            seconds[at : at + shift] = stages[epoch - 1]
+            body[at : at + shift] = stages[epoch - 1]
         elif shift < 0:
-            seconds[at + shift : at] = stages[epoch]
-    for stage, other, share in ((0, 1, 0.12), (1, 0, 0.18), (1, 2, 0.05)):
+            body[at + shift : at] = stages[epoch]
+    brain = body.copy()
+    for stage, other, share in ((0, 1, 0.3), (1, 0, 0.3), (1, 2, 0.12)):
         for epoch in np.flatnonzero(stages == stage):
-            if rng.random() < 2.5 * share:
-                length = int(rng.integers(4, 13))
+            if rng.random() < share:
+                length = int(rng.integers(3, 12))
                 at = epoch * 30 + int(rng.integers(0, 30 - length))
-                seconds[at : at + length] = other
-    return seconds
+                brain[at : at + length] = other
+    return body, brain
 
 
 def _stage_power_db() -> np.ndarray:
@@ -201,8 +203,8 @@ def _smooth_db(rng: np.random.Generator, sd_db: float) -> np.ndarray:
 
 def _night_character(rng: np.random.Generator) -> np.ndarray:
     """This sleeper's stage spectra in dB [5, n_frequencies]."""
-    common = _smooth_db(rng, 1.8)
-    return np.stack([row + common + _smooth_db(rng, 0.8) for row in _stage_power_db()])
+    common = _smooth_db(rng, 1.7)
+    return np.stack([row + common + _smooth_db(rng, 0.65) for row in _stage_power_db()])
 
 
 def _alpha_power(stage_db: np.ndarray) -> np.ndarray:
@@ -251,7 +253,7 @@ def _changes_db(rng: np.random.Generator, weights: np.ndarray) -> np.ndarray:
     step_s = HOP / RATE_HZ
     octave = np.log2(np.maximum(FREQUENCY_HZ, 0.25))
     shape = {
-        "low": 1 / (1 + np.exp((octave - np.log2(4.5)) * 3)),
+        "low": 1 / (1 + np.exp((octave - np.log2(3.2)) * 3)),
         "ten": np.exp(-0.5 * ((octave - np.log2(10.0)) / 0.55) ** 2),
         "high": 1 / (1 + np.exp(-(octave - np.log2(16.0)) * 4)),
     }

@@ -374,8 +374,8 @@ def _record(
     """Every channel but the oximeter at its native rate, and the beats."""
     n_seconds = len(stages) * 30
     n = n_seconds * RATE_HZ
-    seconds = moment_stages(rng["brain"], stages)
-    brain = simulate_brain(rng["brain"], seconds, arousals_s)
+    seconds, brain_seconds = moment_stages(rng["brain"], stages)
+    brain = simulate_brain(rng["brain"], brain_seconds, arousals_s)
     left, right = eye_movements(rng["eyes"], seconds)
     sway = _sway(rng["muscle"], n, movements_s)
     chin = chin_muscle(rng["muscle"], seconds, arousals_s, movements_s)
