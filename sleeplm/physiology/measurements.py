@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -88,7 +88,11 @@ class NightMeasurements:
         return POSITION_NAMES[int(code)] if np.isfinite(code) else None
 
 
-def measure_night(signals: Mapping[str, np.ndarray], rate_hz: float = 64.0) -> NightMeasurements:
+def measure_night(
+    signals: Mapping[str, np.ndarray],
+    rate_hz: float = 64.0,
+    gaps: Sequence[tuple[float, float]] = (),
+) -> NightMeasurements:
     """Measure every complete 30-s epoch of a night.
 
     Parameters
@@ -98,6 +102,8 @@ def measure_night(signals: Mapping[str, np.ndarray], rate_hz: float = 64.0) -> N
         Absent channels are absent from the mapping; nan marks samples that are missing.
     rate_hz : float
         Common sampling rate.
+    gaps : sequence of (start_s, end_s)
+        Stretches in which nothing was recorded, whatever the samples there hold.
 
     Returns
     -------
@@ -126,7 +132,7 @@ def measure_night(signals: Mapping[str, np.ndarray], rate_hz: float = 64.0) -> N
     for channel, measure in _MEASURES.items():
         if channel not in signals:
             continue
-        trace = np.asarray(signals[channel])[: n_epochs * epoch_samples]
+        trace = _without_gaps(signals[channel][: n_epochs * epoch_samples], gaps, rate_hz)
         flags = channel_quality(channel, trace.reshape(n_epochs, epoch_samples))
         night.quality[channel] = flags
         usable = (flags & int(_UNUSABLE)) == 0
@@ -136,6 +142,17 @@ def measure_night(signals: Mapping[str, np.ndarray], rate_hz: float = 64.0) -> N
                 kept = usable & (column >= entry.low) & (column <= entry.high)
             night.values[name] = np.where(kept, column, np.nan).astype(np.float32)
     return night
+
+
+def _without_gaps(
+    trace: np.ndarray, gaps: Sequence[tuple[float, float]], rate_hz: float
+) -> np.ndarray:
+    if not gaps:
+        return np.asarray(trace)
+    lost = np.array(trace, dtype=np.float32)
+    for start_s, end_s in gaps:
+        lost[max(round(start_s * rate_hz), 0) : max(round(end_s * rate_hz), 0)] = np.nan
+    return lost
 
 
 def _filled(trace: np.ndarray) -> np.ndarray:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import signal
 
 from sleeplm.physiology import FIELDS, Quality, desaturations, measure_night
 from sleeplm.physiology.cardiac import beat_statistics, detect_beats
@@ -17,6 +19,8 @@ from sleeplm.physiology.respiration import breath_statistics, breath_times
 
 RATE_HZ = 64.0
 EPOCH = 1920
+#: a6.edf is record a06 from minute 60.5 on (its SOURCES.md).
+A06_EXCERPT_START_S = 3630.0
 
 
 def seconds(n_epochs: int) -> np.ndarray:
@@ -275,6 +279,18 @@ def test_a_damaged_epoch_is_flagged_and_its_neighbours_are_not(spoil, flag: Qual
     assert np.isnan(delta[1]) == (flag != Quality.CLIPPED)
 
 
+def test_a_gap_is_lost_whatever_its_samples_hold() -> None:
+    rng = np.random.default_rng(13)
+    signals = {"EEG_C3_A2": 20 * rng.standard_normal(4 * EPOCH), "SPO2": np.full(4 * EPOCH, 96.0)}
+    signals["SPO2"][64 * 40 : 64 * 58] = 0.0
+    night = measure_night(signals, gaps=[(40.0, 58.0)])
+    for name in ("eeg_c3_delta_pct", "spo2_min_pct"):
+        assert np.isnan(night.values[name][1]), name
+        assert np.isfinite(night.values[name][[0, 2, 3]]).all(), name
+    assert night.quality["EEG_C3_A2"][1] & Quality.LOST
+    assert night.desaturations == []
+
+
 def test_a_slow_belt_interpolated_from_10_hz_is_not_flat() -> None:
     time_s = seconds(4)
     steps = np.interp(time_s, np.arange(0, 121, 0.1), np.sin(np.arange(0, 121, 0.1) * 1.6))
@@ -307,6 +323,77 @@ def test_audited_beats_of_real_nights_give_their_rate(shared_data: Path) -> None
         assert np.median(np.abs(rate_bpm[known] - counted[known])) < 2.0, record.name
         reliable = rmssd_ms[np.isfinite(rmssd_ms)]
         assert 5 < np.median(reliable) < 150, record.name
+
+
+def test_beats_of_a_real_ecg_are_those_of_its_annotation(shared_data: Path) -> None:
+    wfdb = pytest.importorskip("wfdb")
+    edfio = pytest.importorskip("edfio")
+    folder = shared_data / "apnea-ecg-excerpts"
+    if not (folder / "a6.edf").exists():
+        pytest.skip("apnea-ecg-excerpts is missing")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ecg = edfio.read_edf(folder / "a6.edf").signals[0].data
+    annotation = wfdb.rdann(str(folder / "a06"), "qrs")
+    true_s = annotation.sample[np.array(annotation.symbol) == "N"] / 100 - A06_EXCERPT_START_S
+    true_s = true_s[(true_s > 0) & (true_s < 1200)]
+    found_s, similarity = detect_beats(signal.resample_poly(ecg, 16, 25), RATE_HZ)
+    distance_s = np.abs(found_s[:, None] - true_s[None])
+    assert (distance_s.min(axis=0) < 0.1).mean() >= 0.99
+    assert (distance_s.min(axis=1) < 0.1).mean() >= 0.99
+    rate_bpm, rmssd_ms = beat_statistics(found_s, 40, 30.0, similarity)
+    true_bpm, true_ms = beat_statistics(true_s, 40)
+    both = np.isfinite(rmssd_ms) & np.isfinite(true_ms)
+    assert both.sum() > 20
+    assert np.nanmax(np.abs(rate_bpm - true_bpm)) < 1.0
+    assert np.median(np.abs(rmssd_ms - true_ms)[both]) < 3.0
+
+
+def test_desaturations_of_real_nights_come_with_apneas(shared_data: Path) -> None:
+    rates = {}
+    for name in ("D13", "D8", "C1", "C8"):
+        path = shared_data / "hugcdn-oxi" / "train" / f"{name}.npz"
+        if not path.exists():
+            pytest.skip("hugcdn-oxi is missing")
+        night = np.load(path)
+        spo2 = night["spo2_pct"].astype(float)
+        with_fall = np.zeros(len(spo2), dtype=bool)
+        for onset_s, duration_s, *_ in desaturations(spo2.ravel()):
+            with_fall[min(int((onset_s + duration_s / 2) // 60), len(spo2) - 1)] = True
+        apnea = night["apnea_min"][: len(spo2)] == 1
+        rates[name] = (with_fall[apnea].mean(), with_fall[~apnea].mean())
+    for name in ("D13", "D8"):
+        assert rates[name][0] > 0.8, name
+        assert rates[name][1] < 0.25, name
+    for name in ("C1", "C8"):
+        assert rates[name][1] < 0.05, name
+
+
+def test_two_minutes_of_a_real_recording_measure_like_a_human(shared_data: Path) -> None:
+    from sleeplm.recording import read_recording
+
+    path = shared_data / "nox-a1-rsleep" / "subject1.edf"
+    if not path.exists():
+        pytest.skip("nox-a1-rsleep/subject1.edf is missing")
+    night = measure_night(read_recording(path).signals)
+    values = night.values
+    # The oximeter and the ECG, and the belts and the flow, see the same heart and lungs.
+    assert values["ecg_rate_bpm"] == pytest.approx(values["hr_mean_bpm"], abs=1.5)
+    assert values["abd_rate_bpm"] == pytest.approx(values["thx_rate_bpm"], abs=0.5)
+    assert values["af_rate_bpm"] == pytest.approx(values["abd_rate_bpm"], abs=1.0)
+    for name, low, high in (
+        ("spo2_mean_pct", 93, 97),
+        ("ecg_rmssd_ms", 8, 80),
+        ("abd_interval_sd_s", 0.1, 1.6),
+        ("af_flatness", 0.45, 0.75),
+        ("emg_median_hz", 14, 21),
+        ("emg_burst_ratio", 1.5, 6),
+        ("emg_burst_rate_hz", 0.4, 1.2),
+    ):
+        assert ((values[name] > low) & (values[name] < high)).all(), name
+    for side in ("c3", "c4"):
+        four = sum(values[f"eeg_{side}_{band}_pct"] for band in ("delta", "theta", "alpha", "beta"))
+        assert ((four > 94) & (four < 99)).all()
 
 
 def test_the_module_needs_only_numpy_and_scipy() -> None:
