@@ -46,7 +46,8 @@ class SleepTool(StructuredTool):
         given = dict(tool_input)
         runtime = given.pop("runtime", None)
         schema = self.args_schema
-        assert isinstance(schema, type) and issubclass(schema, BaseModel)
+        assert isinstance(schema, type)
+        assert issubclass(schema, BaseModel)
         return {"runtime": runtime, "arguments": schema.model_validate(given)}
 
     def _refused(

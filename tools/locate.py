@@ -295,10 +295,7 @@ def _text(
             if result.per_hour is not None
             else ""
         )
-        lines.append(
-            f"{result.in_sleep} during sleep{rate}; {result.outside_sleep} outside sleep "
-            "(all in wake or unscored epochs)."
-        )
+        lines.append(f"{result.in_sleep} during sleep{rate}; {result.outside_sleep} outside sleep.")
         if len(result.by_kind) > 1:
             lines.append(
                 "By kind: " + _pairs({kind_words(k, 2): n for k, n in result.by_kind.items()})

@@ -184,7 +184,7 @@ def _case_words(case: Case) -> str:
         place += f", {', '.join(case.events)}" if case.events else ""
     why = f"; agrees: {', '.join(case.agrees)}" if case.agrees else ""
     why += f"; differs: {', '.join(case.differs)}" if case.differs else ""
-    return f"{place}; similarity {case.similarity:.2f}{why}"
+    return f"{place}; similarity {case.similarity:.3f}{why}"
 
 
 def _text(result: SimilarCases, arguments: SimilarArguments) -> str:

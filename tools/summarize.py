@@ -10,7 +10,8 @@ from tools.calling import sleep_tool
 from tools.report import section_evidence, section_text
 
 if TYPE_CHECKING:
-    from sleeplm.summary import NightSummary
+    from sleeplm.night import Night
+    from sleeplm.summary import Insight, NightSummary
     from tools.session import Session
 
 __all__ = ["summarize_night", "summarize_session"]
@@ -34,10 +35,14 @@ def summarize_session(session: Session, arguments: SummarizeArguments) -> NightR
     night = session.night
     summary = night.summary(session.scoring)
     sections: list[Section] = list(dict.fromkeys(arguments.sections or SECTIONS))
-    texts: dict[str, str] = {section: _section(summary, section) for section in sections}
+    texts: dict[str, str] = {section: _section(night, summary, section) for section in sections}
     evidence: list[Evidence] = []
     for section in sections:
         evidence += section_evidence(summary, section)
+    if summary.insights and {"sleep", "respiratory"} & set(sections):
+        remarks = [f"{insight.text} ({insight.source})" for insight in summary.insights]
+        texts["insights"] = f"Remarks: {'; '.join(remarks)}."
+        evidence += [_remark(summary, insight) for insight in summary.insights]
     source = summary.scorer["kind"]
     head = f"Report of the night; stages and events by the {source} scoring"
     return NightReport(
@@ -51,15 +56,25 @@ def summarize_session(session: Session, arguments: SummarizeArguments) -> NightR
     )
 
 
-def _section(summary: NightSummary, section: Section) -> str:
+def _section(night: Night, summary: NightSummary, section: Section) -> str:
     text = section_text(summary, section)
     severity = summary.severity
     if section == "respiratory" and severity.word:
-        kind = f", mostly {severity.predominance}" if severity.predominance else ""
+        mostly = severity.predominance if severity.word != "none" else None
+        kind = f", mostly {mostly}" if mostly else ""
         text += f" Severity by AHI: {severity.word}{kind} ({severity.rule}; {severity.source})."
-    if section == "recording" and summary.missing:
-        text += f" Missing: {'; '.join(summary.missing)}."
+    if section == "recording" and night.recording.missing:
+        text += f" Channels not recorded: {', '.join(night.recording.missing)}."
     return text
+
+
+def _remark(summary: NightSummary, insight: Insight) -> Evidence:
+    return Evidence(
+        kind="quantity",
+        source=str(summary.scorer["kind"]),
+        text=insight.text,
+        field=f"insight.{insight.name}",
+    )
 
 
 summarize_night = sleep_tool(

@@ -159,7 +159,7 @@ def test_a_store_of_another_model_or_dimension_says_what_to_do(folder: Path) -> 
         put(store, "night-a", 1)
     with pytest.raises(StoreError, match=r"made with model@1 \(8 dimensions\).*index the nights"):
         CaseStore(folder, "model@2", DIMENSION)
-    with pytest.raises(StoreError, match="not with model@1 .16 dimensions"):
+    with pytest.raises(StoreError, match=r"not with model@1 \(16 dimensions\)"):
         CaseStore(folder, "model@1", 16)
 
 

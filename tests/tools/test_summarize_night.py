@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sleeplm.scoring import Event
 from sleeplm.summary import NightSummary
 from tools.session import Session
 
@@ -54,3 +55,14 @@ def test_what_is_not_known_is_named_with_its_reason(hand_made: Any) -> None:
     assert "no SpO2" in found.section_texts["oximetry"]
     assert "REM latency" in found.section_texts["sleep"].partition("Not known")[2]
     assert not [fact for fact in found.evidence if fact.field == "spo2_nadir"]
+
+
+def test_remarks_on_the_night_come_with_their_rule(hand_made: Any) -> None:
+    # Ten hypopneas in 50 min of supine sleep (12/h), none in 50 min on the left side.
+    events = tuple(Event("hypopnea", 700.0 + 200 * i, 20.0) for i in range(10))
+    session = Session.of(hand_made.night(hand_made.scoring(events=events)))
+    found = hand_made.call(session, "summarize_night", sections=["respiratory"]).artifact
+    assert "supine" in found.section_texts["insights"]
+    assert any(fact.field == "insight.positional" for fact in found.evidence)
+    other = hand_made.call(session, "summarize_night", sections=["cardiac"]).artifact
+    assert "insights" not in other.section_texts
