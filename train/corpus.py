@@ -1,0 +1,420 @@
+"""Training epochs: simulated nights as shards on disk, and batches with their truth.
+
+A shard is one night in one safetensors file: the model's input as float16, the measured values per
+epoch, and the scoring as JSON in the file's metadata. Captions are not stored: they are rendered
+when a batch is made, so that wording can vary from one visit of an epoch to the next.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from sleeplm.cache import write_atomically
+from sleeplm.captions import SYSTEMS, CaptionEvent, CaptionFields
+from sleeplm.physiology import FIELDS
+from sleeplm.prompts import EVENT_PHRASES, STAGE_PROMPTS
+from sleeplm.scoring import EPOCH_S, STAGES, Scoring
+from train.captions import epoch_fields, joint_text, render, short_form
+from train.objective import Batch
+
+if TYPE_CHECKING:
+    from sleeplm.model.config import ModelConfig
+    from sleeplm.model.tokenizer import Tokenizer
+
+__all__ = [
+    "Augmentation",
+    "Corpus",
+    "Epoch",
+    "caption_sample",
+    "prepare_simulated",
+    "simulation_plan",
+]
+
+_LOG = logging.getLogger(__name__)
+CONDITIONS = (
+    "osa",
+    "osa",
+    "osa",
+    "healthy",
+    "central",
+    "rem_related",
+    "supine_related",
+    "insomnia",
+)
+#: An event kind cannot be known in an epoch that lacks all of these channels.
+EVIDENCE = {
+    "obstructive_apnea": ("AF", "THX", "ABD"),
+    "central_apnea": ("AF", "THX", "ABD"),
+    "mixed_apnea": ("AF", "THX", "ABD"),
+    "hypopnea": ("AF", "THX", "ABD"),
+    "desaturation": ("SPO2",),
+    "arousal": ("EEG_C3_A2", "EEG_C4_A1"),
+}
+CHANNEL_OF = {name: entry.channel for name, entry in FIELDS.items()}
+_FLIPPED = ("ECG", "THX", "ABD", "AF")
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How an epoch is changed each time that it is drawn; see the recipes for the meanings."""
+
+    channel_dropout: float = 0.0
+    gain: float = 0.0
+    noise: float = 0.0
+    flip: float = 0.0
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One training epoch: model input float16 [C, 1920] and its truth."""
+
+    signals: np.ndarray
+    numbers: np.ndarray
+    stage: int
+    events: tuple[tuple[str, float, float], ...]
+    fields: CaptionFields
+
+
+@dataclass
+class Corpus:
+    """All epochs of a folder of shards, with draws that do not favour quiet sleep.
+
+    Stages are drawn with the square root of their frequency, so that N1 and REM are seen more often
+    than a night shows them.
+    """
+
+    epochs: list[Epoch]
+    number_fields: tuple[str, ...]
+    weights: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        stages = np.array([epoch.stage for epoch in self.epochs])
+        counts = np.bincount(stages[stages >= 0], minlength=len(STAGES)).astype(float)
+        share = np.where(stages >= 0, 1 / np.sqrt(counts[stages].clip(min=1)), 1e-4)
+        self.weights = np.cumsum(share / share.sum())
+
+    @classmethod
+    def load(cls, paths: Sequence[Path], config: ModelConfig) -> Corpus:
+        """Read shards whose montage and fields are those of ``config``."""
+        number_fields = config.number_names
+        epochs: list[Epoch] = []
+        for path in paths:
+            epochs.extend(_read_shard(path, config, number_fields))
+        return cls(epochs, number_fields)
+
+    def draw(self, rng: np.random.Generator, size: int) -> list[Epoch]:
+        """``size`` epochs, with replacement."""
+        rows = np.searchsorted(self.weights, rng.random(size)).clip(max=len(self.epochs) - 1)
+        return [self.epochs[row] for row in rows]
+
+    def batch(
+        self,
+        rng: np.random.Generator,
+        size: int,
+        config: ModelConfig,
+        tokenizer: Tokenizer,
+        augmentation: Augmentation,
+        n_systems: int = len(SYSTEMS),
+    ) -> Batch:
+        """Draw, augment, word and tokenize one step's epochs."""
+        return make_batch(self.draw(rng, size), rng, config, tokenizer, augmentation, n_systems)
+
+
+def make_batch(
+    epochs: Sequence[Epoch],
+    rng: np.random.Generator,
+    config: ModelConfig,
+    tokenizer: Tokenizer,
+    augmentation: Augmentation,
+    n_systems: int = len(SYSTEMS),
+) -> Batch:
+    """The tensors of a step; text is worded anew, and what a dropped channel hides is left out.
+
+    ``n_systems`` captions are learned of each epoch, the same systems for all of a step.
+    """
+    systems = sorted(rng.choice(len(SYSTEMS), n_systems, replace=False).tolist())
+    montage = list(config.input.montage)
+    clean = np.stack([epoch.signals for epoch in epochs]).astype(np.float32)
+    signals, present = augment(clean, rng, config, augmentation)
+    kinds = list(config.extensions.event_kinds)
+    n_bins = config.biosignals_cfg.patches * config.extensions.grounding_bins
+    numbers = np.stack([epoch.numbers for epoch in epochs])
+    number_channels = [
+        channel for channel in montage for _ in config.extensions.number_fields.get(channel, ())
+    ]
+    kind_targets = np.zeros((len(epochs), len(kinds)), np.float32)
+    bins = np.zeros((len(epochs), len(kinds), n_bins), np.float32)
+    texts: list[str] = []
+    captions: list[str] = []
+    prefixes: list[tuple[int, int]] = []
+    for row, epoch in enumerate(epochs):
+        seen = {name for name, there in zip(montage, present[row], strict=True) if there}
+        for column, channel in enumerate(number_channels):
+            if channel not in seen:
+                numbers[row, column] = np.nan
+        hidden = {kind for kind in kinds if not seen & set(EVIDENCE[kind])}
+        for column, kind in enumerate(kinds):
+            if kind in hidden:
+                kind_targets[row, column] = np.nan
+                bins[row, column] = np.nan
+                continue
+            spans = [(start, end) for name, start, end in epoch.events if name == kind]
+            kind_targets[row, column] = float(bool(spans))
+            for start, end in spans:
+                bins[row, column] = np.maximum(bins[row, column], _coverage(start, end, n_bins))
+        fields = _left_to_see(epoch.fields, set(montage) - seen, hidden)
+        texts.append(_contrastive_text(fields, rng))
+        for index in systems:
+            captions.append(render(fields, SYSTEMS[index]))
+            prefixes.append((index, -1))
+    phrases = [
+        EVENT_PHRASES[kind][rng.integers(len(EVENT_PHRASES[kind])) if rng.random() < 0.4 else 0]
+        for kind in kinds
+    ]
+    length = config.text_cfg.context_length
+    return Batch(
+        signals=torch.from_numpy(signals),
+        clean=torch.from_numpy(clean),
+        present=torch.from_numpy(present),
+        text=_trimmed(tokenizer.batch(texts, length)),
+        same_text=torch.tensor([[one == other for other in texts] for one in texts]),
+        captions=_trimmed(tokenizer.batch(captions, length)),
+        channel_indices=torch.tensor(prefixes),
+        stage=torch.tensor([epoch.stage for epoch in epochs]),
+        kinds=torch.from_numpy(kind_targets),
+        phrases=_trimmed(tokenizer.batch(phrases, length)),
+        grounding=torch.from_numpy(bins.transpose(0, 2, 1).copy()),
+        numbers=torch.from_numpy(_scaled(numbers, config)),
+    )
+
+
+def augment(
+    clean: np.ndarray,
+    rng: np.random.Generator,
+    config: ModelConfig,
+    augmentation: Augmentation,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Signals after channel dropout, gain, sign and noise, and which channels are still there.
+
+    ``clean`` [B, C, 1920] is changed where gain and sign apply, so that reconstruction aims at the
+    same signal without the noise.
+    """
+    montage = list(config.input.montage)
+    missing_value = np.array([config.input.rule(name).missing for name in montage], np.float32)
+    present = ~(clean == missing_value[None, :, None]).all(axis=2)
+    free = np.array([config.input.rule(name).kind == "zscore" for name in montage])
+    for row in range(len(clean)):
+        if rng.random() < augmentation.channel_dropout:
+            dropped = rng.choice(len(montage), size=int(rng.integers(1, 5)), replace=False)
+            present[row, dropped] = False
+        if augmentation.gain:
+            gain = np.exp(rng.normal(0, augmentation.gain, len(montage))).astype(np.float32)
+            clean[row] *= np.where(free, gain, 1.0)[:, None]
+        if rng.random() < augmentation.flip:
+            turned = [name in _FLIPPED and rng.random() < 0.5 for name in montage]
+            clean[row, turned] *= -1
+    noise = rng.standard_normal(clean.shape, np.float32) * np.float32(augmentation.noise)
+    signals = clean + noise * free[None, :, None]
+    signals = np.where(present[:, :, None], signals, missing_value[None, :, None])
+    return signals.astype(np.float32), present
+
+
+def _left_to_see(fields: CaptionFields, dropped: set[str], hidden: set[str]) -> CaptionFields:
+    """The fields that are still true to say when channels were dropped."""
+    events = [event for event in fields.events if event.kind not in hidden]
+    return replace(
+        fields,
+        position=None if "POS" in dropped else fields.position,
+        events=events,
+        no_event=not events,
+        values={
+            name: value for name, value in fields.values.items() if CHANNEL_OF[name] not in dropped
+        },
+        trends={
+            name: parts for name, parts in fields.trends.items() if name.upper() not in dropped
+        },
+        missing=sorted({*fields.missing, *dropped}),
+    )
+
+
+def _contrastive_text(fields: CaptionFields, rng: np.random.Generator) -> str:
+    """Half joint captions, a quarter stage and events, a quarter a bare stage or short phrase.
+
+    The mix that gave the best zero-shot reading in a small study (bare phrases must be seen, or
+    prompts fall outside what the text tower knows).
+    """
+    draw = rng.random()
+    if draw < 0.5:
+        return joint_text(fields, rng)
+    if draw < 0.7:
+        return render(fields, "stage_event", style="varied", rng=rng)
+    if draw < 0.85 and fields.stage in STAGE_PROMPTS:
+        return str(rng.choice(STAGE_PROMPTS[fields.stage]))
+    return short_form(fields, rng)
+
+
+def _coverage(start_s: float, end_s: float, n_bins: int) -> np.ndarray:
+    """Share of each of ``n_bins`` equal bins of an epoch that lies in [start_s, end_s)."""
+    edges = np.linspace(0, EPOCH_S, n_bins + 1)
+    shared = np.minimum(edges[1:], end_s) - np.maximum(edges[:-1], start_s)
+    return (shared.clip(min=0) / (EPOCH_S / n_bins)).astype(np.float32)
+
+
+def _scaled(numbers: np.ndarray, config: ModelConfig) -> np.ndarray:
+    """Measured values in the number head's units; what lies 6 units out would only pull at it."""
+    centers = np.array([number.center for number in config.number_fields])
+    scales = np.array([number.scale for number in config.number_fields])
+    return ((numbers - centers) / scales).clip(-6, 6).astype(np.float32)
+
+
+def _trimmed(ids: torch.Tensor) -> torch.Tensor:
+    """Token rows cut to the longest one, plus the pad that the text tower's mask can see."""
+    longest = int((ids != 0).sum(dim=1).max())
+    return ids[:, : min(longest + 1, ids.shape[1])]
+
+
+def caption_sample(corpus: Corpus, rng: np.random.Generator, size: int) -> Iterator[str]:
+    """Texts of every form, for building a vocabulary."""
+    for epoch in corpus.draw(rng, size):
+        for system in SYSTEMS:
+            yield render(epoch.fields, system)
+        yield joint_text(epoch.fields, rng, systems=SYSTEMS)
+        yield short_form(epoch.fields, rng)
+    for phrases in (*EVENT_PHRASES.values(), *STAGE_PROMPTS.values()):
+        yield from phrases
+
+
+# ── shards ───────────────────────────────────────────────────────────────────────────────────────
+def simulation_plan(n_nights: int, first_seed: int, hours: float) -> list[dict[str, Any]]:
+    """What to simulate: seeds with conditions and an AHI spread over none to severe."""
+    plan = []
+    for seed in range(first_seed, first_seed + n_nights):
+        rng = np.random.default_rng(seed)
+        condition = CONDITIONS[seed % len(CONDITIONS)]
+        healthy = condition in ("healthy", "insomnia")
+        ahi = float(
+            rng.uniform(0, 5) if healthy else rng.choice([8, 18, 35, 55]) * rng.uniform(0.8, 1.2)
+        )
+        plan.append({"seed": seed, "hours": hours, "ahi": round(ahi, 1), "condition": condition})
+    return plan
+
+
+def prepare_simulated(
+    plan: Sequence[dict[str, Any]],
+    folder: Path,
+    config: ModelConfig,
+    workers: int = 2,
+    progress: Callable[[str], None] | None = None,
+) -> list[Path]:
+    """Simulate and measure the planned nights, one shard each; those already there are kept.
+
+    A night that fails is reported and left out.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {json.dumps(entry, sort_keys=True): folder / _shard_name(entry) for entry in plan}
+    missing = [entry for entry in plan if not paths[json.dumps(entry, sort_keys=True)].exists()]
+    if missing:
+        with ProcessPoolExecutor(max_workers=workers, initializer=_one_thread) as pool:
+            waiting = {
+                pool.submit(_make_shard, entry, folder / _shard_name(entry), config): entry
+                for entry in missing
+            }
+            for done, future in enumerate(as_completed(waiting), start=1):
+                if future.exception() is not None:
+                    _LOG.warning("night %s left out: %s", waiting[future], future.exception())
+                elif progress is not None:
+                    progress(f"simulated {done} of {len(missing)} nights")
+    return [path for path in paths.values() if path.exists()]
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _shard_name(entry: dict[str, Any]) -> str:
+    return (
+        f"sim-{entry['seed']:06d}-{entry['hours']:g}h-{entry['ahi']:g}-{entry['condition']}"
+        ".safetensors"
+    )
+
+
+def _make_shard(entry: dict[str, Any], path: Path, config: ModelConfig) -> None:
+    from safetensors.numpy import save_file
+
+    from sleeplm.model.inputs import normalise
+    from sleeplm.physiology import measure_night
+    from train.simulate import simulate_night
+
+    night = simulate_night(**entry)
+    measurements = measure_night(night.signals)
+    signals = normalise(night.signals, config.input)
+    fields = [
+        epoch_fields(measurements, night.scoring, epoch).to_dict() for epoch in range(len(signals))
+    ]
+    numbers = np.stack(
+        [np.asarray(measurements.values[name], np.float32) for name in config.number_names], axis=1
+    )
+    metadata = {
+        "montage": json.dumps(list(config.input.montage)),
+        "number_fields": json.dumps(list(config.number_names)),
+        "scoring": night.scoring.to_json(),
+        "fields": json.dumps(fields),
+    }
+    arrays: dict[str, np.ndarray] = {"signals": signals.astype(np.float16), "numbers": numbers}
+    write_atomically(path, lambda temporary: save_file(arrays, temporary, metadata=metadata))
+
+
+def _read_shard(path: Path, config: ModelConfig, number_fields: tuple[str, ...]) -> Iterator[Epoch]:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as shard:
+        metadata = shard.metadata()
+        montage = json.loads(metadata["montage"])
+        if montage != list(config.input.montage) or json.loads(metadata["number_fields"]) != list(
+            number_fields
+        ):
+            raise ValueError(
+                f"{path.name}: made for another montage or other fields; remove it and prepare anew"
+            )
+        signals = shard.get_tensor("signals")
+        numbers = shard.get_tensor("numbers")
+    scoring = Scoring.from_json(metadata["scoring"], path.name)
+    kinds = set(config.extensions.event_kinds)
+    all_fields = json.loads(metadata["fields"])
+    for index in range(len(signals)):
+        start_s = index * EPOCH_S
+        stage = scoring.stages[index]
+        yield Epoch(
+            signals=signals[index],
+            numbers=numbers[index],
+            stage=STAGES.index(stage) if stage in STAGES else -1,
+            events=tuple(
+                (event.kind, max(event.onset_s - start_s, 0.0), min(event.end_s - start_s, EPOCH_S))
+                for event in scoring.events
+                if event.kind in kinds and event.overlaps(start_s, start_s + EPOCH_S)
+            ),
+            fields=_fields(all_fields[index]),
+        )
+
+
+def _fields(data: dict[str, Any]) -> CaptionFields:
+    """Caption fields from the JSON form of a shard."""
+    return CaptionFields(
+        **{
+            **data,
+            "events": [CaptionEvent(**event) for event in data["events"]],
+            "trends": {
+                name: [(way, first, last) for way, first, last in parts]
+                for name, parts in data["trends"].items()
+            },
+        }
+    )
