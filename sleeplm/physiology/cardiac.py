@@ -45,7 +45,9 @@ def detect_beats(ecg: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarra
     qrs = signal.sosfiltfilt(sections, ecg)
     slope = np.gradient(qrs)
     width = max(round(0.12 * rate_hz), 1)
-    energy = np.sqrt(ndimage.uniform_filter1d(np.square(slope), width, mode="nearest"))
+    # The running sum can end a hair below zero.
+    power = np.maximum(ndimage.uniform_filter1d(np.square(slope), width, mode="nearest"), 0.0)
+    energy = np.sqrt(power)
     height = _local_height(energy, rate_hz)
     candidates, _ = signal.find_peaks(energy, distance=round(_REFRACTORY_S * rate_hz))
     candidates = candidates[energy[candidates] > 0.4 * height[candidates]]

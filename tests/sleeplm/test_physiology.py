@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -267,7 +268,9 @@ def test_a_missing_channel_is_nan_everywhere_and_named() -> None:
     ],
     ids=["flat", "lost", "volts", "clipped"],
 )
-def test_a_damaged_epoch_is_flagged_and_its_neighbours_are_not(spoil, flag: Quality) -> None:  # type: ignore[no-untyped-def]
+def test_a_damaged_epoch_is_flagged_and_its_neighbours_are_not(
+    spoil: Callable[[np.ndarray], np.ndarray], flag: Quality
+) -> None:
     rng = np.random.default_rng(8)
     eeg = 20 * rng.standard_normal(4 * EPOCH)
     eeg[EPOCH : 2 * EPOCH] = spoil(eeg[EPOCH : 2 * EPOCH])
@@ -295,6 +298,32 @@ def test_a_slow_belt_interpolated_from_10_hz_is_not_flat() -> None:
     time_s = seconds(4)
     steps = np.interp(time_s, np.arange(0, 121, 0.1), np.sin(np.arange(0, 121, 0.1) * 1.6))
     assert (measure_night({"ABD": steps}).quality["ABD"] == 0).all()
+
+
+@pytest.mark.parametrize("rate_hz", [32.0, 64.0, 200.0])
+@pytest.mark.parametrize("n_epochs", [1, 3])
+@pytest.mark.parametrize("kind", ["noise", "zeros", "lost", "level", "integers", "spikes"])
+def test_any_signal_at_any_rate_is_measured_without_a_warning(
+    rate_hz: float, n_epochs: int, kind: str
+) -> None:
+    rng = np.random.default_rng(14)
+    length = round(30 * rate_hz) * n_epochs
+    trace = {
+        "noise": 20 * rng.standard_normal(length),
+        "zeros": np.zeros(length),
+        "lost": np.full(length, np.nan),
+        "level": np.full(length, 7.0),
+        "integers": rng.integers(0, 100, length),
+        "spikes": 1e6 * (rng.random(length) > 0.999),
+    }[kind]
+    channels = {entry.channel for entry in FIELDS.values()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        values = measure_night(dict.fromkeys(channels, trace), rate_hz=rate_hz).values
+    for name, column in values.items():
+        assert column.shape == (n_epochs,)
+        if kind in ("zeros", "lost", "level") and name != "position":
+            assert np.isnan(column).all(), name
 
 
 def test_bad_input_is_refused_by_name() -> None:

@@ -12,6 +12,7 @@ from sleeplm.errors import CaptionError
 from sleeplm.physiology import FIELDS, measure_night
 from sleeplm.scoring import EVENT_KINDS, STAGES, Event, Scoring
 from train.captions import epoch_fields, joint_text, render, short_form
+from train.simulate import simulate_night
 
 #: Fields that are measured but stated in no caption.
 UNSTATED = {"eeg_c3_sigma_pct", "eeg_c4_sigma_pct", "position"}
@@ -182,6 +183,33 @@ def test_measurements_reach_the_caption_of_their_own_epoch() -> None:
     assert "Thorax not recorded." in render(first, "respiratory")
     with pytest.raises(IndexError, match="epoch index 2 is outside 0–1"):
         epoch_fields(night, None, 2)
+
+
+def test_a_simulated_night_is_captioned_truly_and_its_falls_are_found() -> None:
+    night = simulate_night(21, hours=1.0, ahi=30.0)
+    measured = measure_night(night.signals)
+    assert measured.n_epochs == night.scoring.n_epochs == 120
+    for epoch in range(0, 120, 7):
+        fields = epoch_fields(measured, night.scoring, epoch)
+        assert fields.stage == night.scoring.stages[epoch]
+        for system in SYSTEMS:
+            text = render(fields, system)
+            assert parse_caption(text, system).unparsed == [], text
+    true = night.scoring.events_of("desaturation")
+    found = [(onset_s, onset_s + length_s) for onset_s, length_s, *_ in measured.desaturations]
+    hit = [any(a < event.end_s and b > event.onset_s for a, b in found) for event in true]
+    assert len(true) > 5
+    assert np.mean(hit) > 0.9
+    assert len(found) <= 1.1 * len(true) + 1
+    plausible = {
+        "eeg_c3_delta_pct": (30, 95),
+        "ecg_rate_bpm": (40, 100),
+        "abd_rate_bpm": (10, 24),
+        "spo2_mean_pct": (85, 100),
+        "af_flatness": (0.5, 0.8),
+    }
+    for name, (low, high) in plausible.items():
+        assert low < np.nanmedian(measured.values[name]) < high, name
 
 
 def test_short_forms_name_only_what_the_epoch_holds() -> None:
