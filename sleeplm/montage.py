@@ -296,18 +296,15 @@ def _override(channel: str, text: str, labels: _Labels) -> Candidate | None:
         index = same[int(numbered[2]) - 1] if 0 < int(numbered[2]) <= len(same) else None
     else:
         index = exact.get(label, labels.find(label))
+    # "C3 - M2" with spaces asks for the difference even where "C3-M2" is a label too.
+    difference = _find_difference(label, labels)
     candidate: Candidate | None = None
-    if index is not None:
+    if difference is not None and label not in exact and (index is None or " " in label):
+        candidate = _difference(labels, *difference, by_user=True)
+    elif index is not None:
         candidate = Candidate(index, None, labels.signals[index].label, chosen_by_user=True)
     elif label.lower() in ("none", ""):
         return None
-    else:
-        for match in re.finditer(r"\s*[-−–]\s*", label):
-            plus = labels.find(label[: match.start()])
-            minus = labels.find(label[match.end() :])
-            if plus is not None and minus is not None:
-                candidate = _difference(labels, plus, minus, by_user=True)
-                break
     if candidate is None:
         raise MontageError(
             f"{channel}: the file has no signal {label!r}; nearest labels: {labels.nearest(label)}"
@@ -315,6 +312,16 @@ def _override(channel: str, text: str, labels: _Labels) -> Candidate | None:
     if channel == "POS":
         return _with_coding(candidate, labels, coding.strip() or None)
     return candidate
+
+
+def _find_difference(text: str, labels: _Labels) -> tuple[int, int] | None:
+    """Indices of the two signals of "A - B", wherever the minus has to stand."""
+    for match in re.finditer(r"\s*[-−–]\s*", text):
+        plus = labels.find(text[: match.start()])
+        minus = labels.find(text[match.end() :])
+        if plus is not None and minus is not None:
+            return plus, minus
+    return None
 
 
 def resolve_channels(

@@ -43,7 +43,8 @@ def make_edf(tmp_path: Path) -> Callable[..., Path]:
         file_type: Any = edfio.Bdf if bdf else edfio.Edf
         made = []
         for label, unit, rate_hz, values in signals:
-            extent = float(np.ceil(max(np.abs(values).max(), 1e-6) * 1e6)) / 1e6
+            # Two digits: the header has eight characters for a number.
+            extent = float(f"{1.06 * max(np.abs(values).max(), 1e-9):.1e}")
             made.append(
                 signal_type(
                     np.asarray(values, dtype=np.float64),
@@ -59,7 +60,8 @@ def make_edf(tmp_path: Path) -> Callable[..., Path]:
             patient=edfio.Patient(code="SECRETCODE", name="SECRETNAME"),
             starttime=time(*start),
             data_record_duration=record_s,
-            annotations=[] if plus else None,
+            # The text makes room for onsets of any length in each record.
+            annotations=[edfio.EdfAnnotation(1, None, "room for onsets")] if plus else None,
         )
         path = tmp_path / name
         edf.write(path)
