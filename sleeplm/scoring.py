@@ -116,7 +116,8 @@ class Event:
     def __post_init__(self) -> None:
         if self.kind not in EVENT_KINDS:
             raise ScoringError(
-                f"event kind {self.kind!r} is not known; use one of {', '.join(EVENT_KINDS)}"
+                f"event kind {str(self.kind)[:24]!r} is not known; "
+                f"use one of {', '.join(EVENT_KINDS)}"
             )
         if not np.isfinite(self.onset_s) or not np.isfinite(self.duration_s):
             raise ScoringError(f"{self.kind}: onset and duration must be finite numbers of seconds")
@@ -199,7 +200,8 @@ class Scoring:
         for number, stage in enumerate(self.stages, start=1):
             if stage not in known:
                 raise ScoringError(
-                    f"epoch {number}: stage {stage!r} is not known; use one of {', '.join(known)}"
+                    f"epoch {number}: stage {str(stage)[:12]!r} is not known; "
+                    f"use one of {', '.join(known)}"
                 )
         ordered = tuple(sorted(self.events, key=lambda event: (event.onset_s, event.kind)))
         object.__setattr__(self, "events", ordered)
@@ -406,9 +408,7 @@ class Scoring:
         try:
             data = json.loads(text)
             if float(data.get("epoch_s", EPOCH_S)) != EPOCH_S:
-                raise ScoringError(
-                    f"{name}: epoch_s is {data['epoch_s']}, only 30-s epochs are read"
-                )
+                raise ScoringError(f"epoch_s is {data['epoch_s']}; write the stages in 30-s epochs")
             scorer = data.get("scorer") or {"kind": "expert"}
             if isinstance(scorer, str):
                 scorer = {"kind": scorer if scorer in SCORER_KINDS else "expert", "name": scorer}
@@ -437,8 +437,8 @@ class Scoring:
                 ),
                 meta=dict(data.get("meta") or {}),
             )
-        except ScoringError:
-            raise
+        except ScoringError as error:
+            raise ScoringError(f"{name}: {error}") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ScoringError(
                 f"{name}: not a scoring JSON ({error!r}); it needs stages and events"

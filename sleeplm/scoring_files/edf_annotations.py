@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sleeplm.errors import ScoringError
 from sleeplm.scoring import EPOCH_S, Scoring
-from sleeplm.scoring_files.vocabulary import Draft, StageRow, meaning_of
+from sleeplm.scoring_files.vocabulary import Draft, meaning_of
 
 __all__ = ["holds_scoring", "read_edf_annotations"]
 
@@ -69,7 +69,7 @@ def _add_stage_marks(marks: list[tuple[float, float, str]], draft: Draft) -> Non
             duration_s = following[0] - onset_s if following else HYPNOGRAM_TAIL_S
         found = meaning_of(label)
         if found is not None and duration_s > 0:
-            draft.rows.append(StageRow(onset_s, duration_s, found[1]))
+            draft.add_stage(found[1], onset_s, duration_s)
     if open_marks:
         draft.problems.append(
             f"{open_marks} stage marks state no duration; each holds until the next one"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sleeplm.errors import ScoringError
 from sleeplm.scoring import EPOCH_S, UNSCORED, Event, Scoring
-from sleeplm.scoring_files.vocabulary import Draft, StageRow
+from sleeplm.scoring_files.vocabulary import Draft
 
 __all__ = ["read_slpdb"]
 
@@ -63,6 +63,8 @@ def read_slpdb(path: Path, name: str) -> Scoring:
         raise ScoringError(
             f"{name}: the sampling rate is not known; put the record's .hea beside it"
         )
+    if len(annotation.sample) != len(annotation.aux_note):
+        raise ScoringError(f"{name}: marks and notes do not match; copy the file again")
     draft = Draft(name, scored_kinds=SLPDB_KINDS, keep_duplicates=True)
     if header is not None and header.base_time is not None:
         date = header.base_date or datetime.date(2000, 1, 1)
@@ -72,7 +74,7 @@ def read_slpdb(path: Path, name: str) -> Scoring:
         onset_s = round(float(sample) / rate_hz / EPOCH_S) * EPOCH_S
         for token in note.replace("\0", " ").split():
             if token in SLPDB_STAGES:
-                draft.rows.append(StageRow(onset_s, EPOCH_S, SLPDB_STAGES[token]))
+                draft.add_stage(SLPDB_STAGES[token], onset_s, EPOCH_S)
                 continue
             letters = list(token) if set(token) == {"L"} else [token]
             for letter in letters:

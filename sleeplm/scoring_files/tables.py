@@ -17,7 +17,6 @@ from sleeplm.errors import ScoringError
 from sleeplm.scoring import EPOCH_S, UNSCORED, Scoring
 from sleeplm.scoring_files.vocabulary import (
     Draft,
-    StageRow,
     column_of,
     is_known_name,
     meaning_of,
@@ -125,7 +124,8 @@ def _read_columns(rows: list[list[str]], columns: dict[str, int], draft: Draft) 
             duration_s = ends[position] - onset_s
         if not math.isfinite(duration_s):
             duration_s = 0.0
-            if cell(row, "stage"):
+            found = meaning_of(cell(row, "stage") or cell(row, "name"))
+            if cell(row, "stage") or (found is not None and found[0] == "stage"):
                 later = [time_s for time_s in times[position + 1 :] if time_s > onset_s]
                 duration_s = later[0] - onset_s if later else EPOCH_S
         for meaning in ("stage", "name"):
@@ -134,7 +134,7 @@ def _read_columns(rows: list[list[str]], columns: dict[str, int], draft: Draft) 
                 continue
             stage = codes.get(label)
             if stage is not None and (meaning == "stage" or "stage" not in columns):
-                draft.rows.append(StageRow(onset_s, duration_s, stage))
+                draft.add_stage(stage, onset_s, duration_s)
             else:
                 confidence = _seconds(cell(row, "confidence"))
                 draft.add(
@@ -230,6 +230,11 @@ def _codes(labels: list[str], draft: Draft) -> dict[str, str]:
     values = set(numbers.values())
     if not values:
         return {}
+    if 5 in values and 0 not in values:
+        raise ScoringError(
+            f"{draft.name}: stage codes with a 5 and without a 0 follow no code known here; "
+            "write the stages as names (W, N1, N2, N3, R)"
+        )
     table = RK_CODES if 5 in values else YASA_CODES
     if 4 in values:
         draft.problems.append(
@@ -256,6 +261,8 @@ def _epoch_indices(rows: list[list[str]], columns: dict[str, int]) -> list[int]:
 
 
 def _add_epochs(labels: list[str], indices: list[int], codes: dict[str, str], draft: Draft) -> None:
+    if not any(label in codes or is_known_name(label) for label in labels):
+        return  # nothing of this table is known: no scoring, rather than a night of no stage
     for label, index in zip(labels, indices, strict=True):
         stage = codes.get(label)
         if stage is None:
@@ -265,7 +272,7 @@ def _add_epochs(labels: list[str], indices: list[int], codes: dict[str, str], dr
                 stage = UNSCORED
             else:
                 stage = found[1]
-        draft.rows.append(StageRow(index * EPOCH_S, EPOCH_S, stage))
+        draft.add_stage(stage, index * EPOCH_S, EPOCH_S)
 
 
 def _read_bare(rows: list[list[str]], draft: Draft, duration_s: float | None) -> None:
@@ -289,5 +296,3 @@ def _read_bare(rows: list[list[str]], draft: Draft, duration_s: float | None) ->
                 f"of {epoch_s:.0f} s; SleepLM reads 30-s epochs: export 30-s epochs"
             )
     _add_epochs(labels, list(range(len(rows))), codes, draft)
-    if all(row.stage == UNSCORED for row in draft.rows) and draft.unknown:
-        draft.rows.clear()

@@ -161,8 +161,7 @@ class Draft:
         if family == "unsure":
             self.left_out["events marked as unsure were left out"] += 1
             return
-        if not (math.isfinite(onset_s) and math.isfinite(duration_s)) or duration_s < 0:
-            self.left_out["rows without a usable time were left out"] += 1
+        if not self._usable(onset_s, duration_s):
             return
         if family == "lights_off":
             self.lights_off_s = onset_s if self.lights_off_s is None else self.lights_off_s
@@ -171,7 +170,7 @@ class Draft:
         elif family in ("stage", "stage_without_depth"):
             if family == "stage_without_depth":
                 self.left_out["stage rows say sleep without its depth and are unscored"] += 1
-            self.rows.append(StageRow(onset_s, duration_s, meaning))
+            self.add_stage(meaning, onset_s, duration_s)
         elif family == "untyped_apnea":
             self.untyped_apneas.append((onset_s, duration_s))
         else:
@@ -185,6 +184,17 @@ class Draft:
                     evidence or {},
                 )
             )
+
+    def add_stage(self, stage: str, onset_s: float, duration_s: float) -> None:
+        """Take in one row of a stage that is known."""
+        if self._usable(onset_s, duration_s):
+            self.rows.append(StageRow(onset_s, duration_s, stage))
+
+    def _usable(self, onset_s: float, duration_s: float) -> bool:
+        usable = math.isfinite(onset_s) and math.isfinite(duration_s) and duration_s >= 0
+        if not usable:
+            self.left_out["rows without a usable time were left out"] += 1
+        return usable
 
     def scoring(self) -> Scoring:
         """The finished scoring; raises :class:`ScoringError` where nothing usable was found."""

@@ -16,7 +16,7 @@ from xml.sax.saxutils import escape
 
 from sleeplm.errors import ScoringError
 from sleeplm.scoring import EPOCH_S, EVENT_KINDS, UNSCORED, Event, Scoring
-from sleeplm.scoring_files.vocabulary import Draft, StageRow
+from sleeplm.scoring_files.vocabulary import Draft
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -141,7 +141,7 @@ def _read_profusion(root: Element, name: str) -> Scoring:
         code = (element.text or "").strip()
         stage = PROFUSION_STAGES.get(int(code)) if code.isdigit() else None
         unknown += stage is None
-        draft.rows.append(StageRow(index * EPOCH_S, EPOCH_S, stage or UNSCORED))
+        draft.add_stage(stage or UNSCORED, index * EPOCH_S, EPOCH_S)
     if unknown:
         draft.problems.append(f"{unknown} epochs have a stage code that is not known: unscored")
     for row in root.iterfind("./ScoredEvents/ScoredEvent"):
