@@ -26,10 +26,9 @@ from ui.theme import page_css, page_theme
 from ui.views import night_view, trace_window
 
 if TYPE_CHECKING:
-    from sleeplm.reader import SleepLM
-
     from agent import Orchestrator
     from sleeplm.night import Night
+    from sleeplm.reader import SleepLM
     from tools.store import CaseStore
 
 __all__ = ["EXAMPLES", "FirstNights", "build_app", "launch"]
@@ -255,7 +254,7 @@ class _Page:
         spans: list[dict[str, float]] = []
         try:
             drawn_at = 0.0
-            for event in self.orchestrator.stream(question, page.session, thread=page.key):
+            for event in self.orchestrator.stream(question, page.session, thread=page.thread):
                 events.append(event)
                 # Tokens come faster than a page can draw them.
                 if time.monotonic() - drawn_at > 0.05:
@@ -271,6 +270,12 @@ class _Page:
         history.extend(turn)
         cites = {"spans": spans, "at": time.monotonic()} if spans else _unchanged()
         yield "", list(history), cites
+
+    def clear(self, key: str) -> None:
+        """The conversation about the current night is put away."""
+        page = self.sessions.get(key)
+        if page is not None:
+            page.clear()
 
     # ── what the views show ──────────────────────────────────────────────────────────────────
     def _drawn(self, page: PageSession, strict: bool = False) -> Iterator[tuple[Any, Any]]:
@@ -387,7 +392,7 @@ def build_app(
                         elem_id="chat",
                         show_label=False,
                         label="Conversation",
-                        buttons=["copy"],
+                        buttons=[],
                         layout="panel",
                         height="100%",
                         placeholder="**Ask about this night.**  \nEvery number names its source.",
@@ -452,6 +457,7 @@ def build_app(
         question.submit(page.ask, [question, key], asked, **quiet)
         chat.example_select(on_example, key, asked, **quiet)
         chat.option_select(on_example, key, asked, **quiet)
+        chat.clear(page.clear, key, None, **quiet)
 
     from gradio.utils import get_upload_folder
 

@@ -24,9 +24,9 @@ from sleeplm.errors import MontageError, QueryError, SleepLMError
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from sleeplm.reader import SleepLM
 
     from sleeplm.night import Night
+    from sleeplm.reader import SleepLM
     from tools.arguments import When
     from tools.session import Session
     from tools.store import CaseStore
@@ -282,7 +282,6 @@ def index(
 ) -> None:
     """Keep nights as cases, so that ``similar`` can search across them."""
     from sleeplm.reader import SleepLM
-
     from tools.cases import index_night, open_store
     from tools.session import Session
 
@@ -426,7 +425,6 @@ def evaluate(
 ) -> None:
     """Measure a model on nights whose truth is known, beside baselines of the same run."""
     from sleeplm.reader import SleepLM
-
     from train.evaluate import AXES, as_markdown, held_out_nights
     from train.evaluate import evaluate as measure
 

@@ -155,14 +155,15 @@ def cited_spans(answer: Answer) -> list[dict[str, float]]:
 def _final_markdown(answer: Answer) -> str:
     parts = [answer_markdown(answer.answer)]
     cited = {match["clock"] for match in _CITATION.finditer(answer.answer)}
-    chips = [
-        f"[{_chip_text(item)}]({_span_link(item)})"
-        for item in _placed(answer.evidence)
-        if item.clock not in cited
-    ]
-    if chips:
-        more = f" · and {len(chips) - CHIPS} more" if len(chips) > CHIPS else ""
-        parts.append("Look at: " + " · ".join(chips[:CHIPS]) + more)
+    groups: dict[str, list[Evidence]] = {}
+    for item in _placed(answer.evidence):
+        if item.clock not in cited:
+            is_event = item.kind == "event" and item.field in EVENT_MARKS
+            groups.setdefault(EVENT_MARKS[item.field].label if is_event else "See", []).append(item)  # type: ignore[index]
+    for label, items in groups.items():
+        more = f" · and {len(items) - CHIPS} more" if len(items) > CHIPS else ""
+        chips = [f"[{_chip_text(item)}]({_span_link(item)})" for item in items[:CHIPS]]
+        parts.append(f"{label}: {' · '.join(chips)}{more}")
     return "\n\n".join(parts)
 
 
@@ -178,7 +179,7 @@ def _placed(evidence: Iterable[Evidence]) -> list[Evidence]:
 def _chip_text(item: Evidence) -> str:
     if item.kind == "event" and item.field in EVENT_MARKS and item.end_s is not None:
         length = item.end_s - (item.onset_s or 0.0)
-        return f"{event_name(item.field)} {length:.0f} s, {item.clock}"
+        return f"{item.clock} ({length:.0f} s)"
     return f"epoch {item.epoch}, {item.clock}" if item.epoch else str(item.clock)
 
 

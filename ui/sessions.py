@@ -66,7 +66,18 @@ class PageSession:
         self.current = ""
         self.histories: dict[str, list[dict[str, Any]]] = {}
         self.last_used = time.monotonic()
+        self._conversation = 0
         self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    @property
+    def thread(self) -> str:
+        """Name of the conversation for the orchestrator; a cleared one begins anew."""
+        return f"{self.key}/{self._conversation}"
+
+    def clear(self) -> None:
+        """Put the conversation about the current night away."""
+        self.histories.pop(self.current, None)
+        self._conversation += 1
 
     @property
     def history(self) -> list[dict[str, Any]]:

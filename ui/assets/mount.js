@@ -78,10 +78,12 @@ window.sleeplm = {
   },
 };
 let resized = null;
-new ResizeObserver(() => {
+const sizes = new ResizeObserver(() => {
   cancelAnimationFrame(resized);
   resized = requestAnimationFrame(() => { drawNight(); drawTrace(); });
-}).observe(element);
+});
+sizes.observe(find("night").parentElement);
+sizes.observe(find("trace").parentElement);
 new MutationObserver(() => { drawNight(); drawTrace(); }).observe(document.body, { attributeFilter: ["class"] });
 watch("value", () => open(props.value));
 open(props.value);

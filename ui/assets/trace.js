@@ -87,11 +87,12 @@ function paintTrace(page) {
   const last = epochAt(Math.max(page.start_s, end - 0.01));
   const first = epochAt(page.start_s);
   find("place").textContent = `${first === last ? `epoch ${first + 1}` : `epochs ${first + 1}–${last + 1}`}`
-    + ` of ${screen.night.n_epochs} · ${clock(page.start_s)} · ${stage}`;
+    + ` · ${clock(page.start_s)} · ${stage}`;
   const eeg = page.channels.find((channel) => channel.name.startsWith("EEG") && channel.unit === "µV");
   // CSS defines a millimetre as 96/25.4 px; on screens that tell the truth it is one.
+  find("gain").title = "sensitivity of the EEG";
   find("gain").textContent = eeg
-    ? `EEG ${trimmed((2 * eeg.high) / screen.gain / (lane / 3.7795))} µV/mm`
+    ? `${trimmed((2 * eeg.high) / screen.gain / (lane / 3.7795))} µV/mm`
     : `×${trimmed(screen.gain)}`;
 }
 
