@@ -7,6 +7,7 @@ is accounted for; one that is missing, unexpected or misshapen is an error that 
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import pickle
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ __all__ = [
     "CONFIG_FILE",
     "TOKENIZER_FILE",
     "WEIGHTS_FILE",
+    "config_beside",
     "file_sha256",
     "load_folder",
     "load_official",
@@ -178,6 +180,19 @@ def load_official(path: Path | str, config: ModelConfig | None = None) -> tuple[
     _restore_buffers(model)
     load_state_dict(model, state, str(path))
     return model.eval(), file_sha256(path)
+
+
+def config_beside(path: Path) -> ModelConfig | None:
+    """The ``config.json`` beside an official ``.pt``, where it is one of ours.
+
+    The release's own file does not fit its weights (12 caption channels and prefix 1 for 5 and
+    2): a config without our ``input`` block is passed over.
+    """
+    try:
+        data = json.loads((path.parent / CONFIG_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return ModelConfig.from_dict(data) if isinstance(data, dict) and "input" in data else None
 
 
 def _unwrapped(key: str) -> str:

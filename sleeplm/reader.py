@@ -1,0 +1,651 @@
+"""``SleepLM``: a sleep-language model that encodes, describes, classifies and locates.
+
+Every method takes signals as :meth:`SleepLM.prepare` makes them, [epochs, channels, samples], any
+number of epochs; they are read in chunks. What the encoder found in the last nights is kept, so
+that embeddings, stages, numbers and events of a night cost one pass.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+
+from sleeplm.errors import CaptionError, MontageError, QueryError, WeightsError
+from sleeplm.model import checkpoint
+from sleeplm.model.config import SYSTEMS, ModelConfig
+from sleeplm.model.generation import Sampling, generate
+from sleeplm.model.inputs import normalise
+from sleeplm.model.recoca import ReCoCa, SignalFeatures
+from sleeplm.model.tokenizer import ClipTokenizer, SmallTokenizer, load_tokenizer
+from sleeplm.prompts import EVENT_PHRASES, STAGE_PROMPTS, event_kind_of
+from sleeplm.scoring import RESPIRATORY_KINDS, STAGES
+
+if TYPE_CHECKING:
+    from sleeplm.recording import Recording
+
+__all__ = ["Classification", "SleepLM"]
+
+Progress = Callable[[float], None]
+Span = tuple[float, float, float]
+"""(start_s, end_s, score 0–1) within an epoch."""
+
+CAPTION_EPOCHS = 64
+KEPT_READINGS = 2
+KEPT_TEXTS = 4096
+CHUNK_BYTES = 128 * 2**20
+
+# An event starts where its probability reaches the first, and lasts as long as the second.
+ONSET_PROBABILITY = 0.5
+HOLD_PROBABILITY = 0.3
+CLOSED_GAP_S = 1.0
+SHORTEST_EVENT_S = 1.0
+KINDS_OF_CAPTIONS = (*RESPIRATORY_KINDS, "desaturation", "arousal")
+
+
+class Classification(NamedTuple):
+    """Best label per epoch, and probabilities [epochs, labels] in the order of the labels given."""
+
+    labels: list[str]
+    probabilities: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What the encoder found in some epochs; None where the weights have no such head."""
+
+    embeddings: np.ndarray
+    stage_probabilities: np.ndarray | None
+    event_probabilities: np.ndarray | None
+    numbers: np.ndarray | None
+    grounding: torch.Tensor | None
+
+
+class SleepLM:
+    """A model, its vocabulary and its montage, ready to read nights.
+
+    Parameters
+    ----------
+    model : ReCoCa
+    tokenizer : ClipTokenizer, SmallTokenizer or None
+        None for weights that came without a vocabulary; whatever needs text then says so.
+    weights_sha256 : str
+        Of the weights file; part of :attr:`model_id`.
+    device : str or torch.device, optional
+        By default a GPU where there is one.
+
+    Examples
+    --------
+    >>> model = SleepLM.from_pretrained()                     # doctest: +SKIP
+    >>> signals = model.prepare(read_recording("night.edf"))  # doctest: +SKIP
+    >>> model.caption(signals[100:101], "brain")              # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: ReCoCa,
+        tokenizer: ClipTokenizer | SmallTokenizer | None,
+        weights_sha256: str,
+        device: str | torch.device | None = None,
+    ) -> None:
+        if device is None:
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = torch.device(device)
+        self.model = model.eval().requires_grad_(False).to(self.device)
+        self.config: ModelConfig = model.config
+        self._tokenizer = tokenizer
+        if tokenizer is not None and tokenizer.vocab_size > self.config.text_cfg.vocab_size:
+            raise WeightsError(
+                f"{self.config.name}: the vocabulary has {tokenizer.vocab_size} tokens, the "
+                f"weights {self.config.text_cfg.vocab_size}; they do not belong together"
+            )
+        self.weights_sha256 = weights_sha256
+        self._readings: OrderedDict[bytes, _Reading] = OrderedDict()
+        self._texts: dict[str, np.ndarray] = {}
+
+    # ── loading and saving ───────────────────────────────────────────────────────────────────
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path | None = None,
+        device: str | torch.device | None = None,
+        *,
+        revision: str | None = None,
+        sha256: str | None = None,
+    ) -> SleepLM:
+        """Load weights.
+
+        Parameters
+        ----------
+        source : str, Path or None
+            None: the small model that ships with the package. A folder with ``config.json``,
+            ``model.safetensors`` and ``tokenizer.json``; an official ``.pt`` (a ``config.json``
+            and the vocabulary beside it are used when there); a hub id such as
+            ``yang-ai-lab/SleepLM-Base``.
+        device : str, optional
+            ``"cpu"``, ``"cuda"`` …
+        revision : str, optional
+            Of a hub repository.
+        sha256 : str, optional
+            What the weights file must hash to.
+
+        Raises
+        ------
+        WeightsError
+            Nothing is there, it cannot be trusted, or its parts do not fit.
+        """
+        path = cls._locate_weights(source, revision)
+        if path.is_dir():
+            model, digest = checkpoint.load_folder(path)
+            tokenizer: ClipTokenizer | SmallTokenizer | None
+            tokenizer = load_tokenizer(path, model.config.tokenizer)
+        else:
+            model, digest = checkpoint.load_official(path, checkpoint.config_beside(path))
+            try:
+                tokenizer = load_tokenizer(path.parent, model.config.tokenizer)
+            except WeightsError:
+                tokenizer = None
+        if sha256 is not None and digest != sha256.lower():
+            raise WeightsError(f"{path}: sha256 is {digest}, expected {sha256}")
+        return cls(model, tokenizer, digest, device)
+
+    @staticmethod
+    def _locate_weights(source: str | Path | None, revision: str | None) -> Path:
+        if source is None:
+            folder = Path(str(resources.files("sleeplm") / "weights"))
+            if not (folder / checkpoint.WEIGHTS_FILE).is_file():
+                raise WeightsError(
+                    f"{folder}: this installation holds no embedded weights; train them "
+                    "(sleeplm train) or name others with --model"
+                )
+            return folder
+        path = Path(source).expanduser()
+        if path.exists():
+            return path
+        name = str(source)
+        if isinstance(source, str) and name.count("/") == 1 and not name.startswith((".", "/")):
+            return checkpoint.resolve_hub(name, revision)
+        raise WeightsError(
+            f"{name}: no such weights; give a folder, a .pt file, or a hub id (owner/name)"
+        )
+
+    def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
+        """Write ``config.json``, ``model.safetensors`` and ``tokenizer.json``."""
+        folder = Path(folder)
+        checkpoint.save_folder(self.model, folder, dtype)
+        if self._tokenizer is not None:
+            self._tokenizer.save(folder / checkpoint.TOKENIZER_FILE)
+
+    # ── what it is ───────────────────────────────────────────────────────────────────────────
+    @property
+    def model_id(self) -> str:
+        """Name and the first 8 hex digits of the weights' sha256."""
+        return f"{self.config.name}@{self.weights_sha256[:8]}"
+
+    @property
+    def montage(self) -> tuple[str, ...]:
+        """Channel names in the order of the signals."""
+        return self.config.input.montage
+
+    @property
+    def embed_dim(self) -> int:
+        return self.config.embed_dim
+
+    @property
+    def systems(self) -> tuple[str, ...]:
+        """Systems that the model describes."""
+        return tuple(name for name in SYSTEMS if self.config.modality_index(name) is not None)
+
+    @property
+    def event_kinds(self) -> tuple[str, ...]:
+        """Event kinds that :meth:`locate` knows by name."""
+        return self.config.extensions.event_kinds or KINDS_OF_CAPTIONS
+
+    @property
+    def can_reconstruct(self) -> bool:
+        return self.model.signal_decoder is not None
+
+    @property
+    def locates_free_text(self) -> bool:
+        """Whether :meth:`locate` takes any phrase, or only the names of event kinds."""
+        return self.config.extensions.grounding_bins > 0
+
+    def event_phrase(self, kind: str) -> str:
+        """The phrase by which the model knows an event kind.
+
+        Raises
+        ------
+        QueryError
+            There is no such kind.
+        """
+        if kind not in EVENT_PHRASES:
+            raise QueryError(f"event kind {kind!r} is not known; use {', '.join(EVENT_PHRASES)}")
+        return EVENT_PHRASES[kind][0]
+
+    @property
+    def tokenizer(self) -> ClipTokenizer | SmallTokenizer:
+        """The vocabulary.
+
+        Raises
+        ------
+        WeightsError
+            The weights came without one.
+        """
+        if self._tokenizer is None:
+            raise WeightsError(
+                f"{self.config.name}: no vocabulary beside the weights; put tokenizer.json or "
+                "bpe_simple_vocab_16e6.txt.gz into their folder"
+            )
+        return self._tokenizer
+
+    # ── signals ──────────────────────────────────────────────────────────────────────────────
+    def prepare(self, recording: Recording) -> np.ndarray:
+        """Model input of a recording, float32 [epochs, channels, samples].
+
+        Channels are scaled by the rules of the config (z-score over the recording, clipped at ±6;
+        fixed scales; plain codes); a missing channel and the gaps of a discontinuous recording
+        hold the missing value.
+
+        Raises
+        ------
+        MontageError
+            The recording has none of the model's channels.
+        """
+        signals = {
+            name: recording.signals[name] for name in self.montage if name in recording.signals
+        }
+        if recording.gaps:
+            rate_hz = self.config.input.rate_hz
+            signals = {name: np.array(samples, np.float32) for name, samples in signals.items()}
+            for start_s, end_s in recording.gaps:
+                inside = slice(math.floor(start_s * rate_hz), math.ceil(end_s * rate_hz))
+                for samples in signals.values():
+                    samples[inside] = np.nan
+        return normalise(signals, self.config.input)
+
+    def _check(self, signals: np.ndarray) -> np.ndarray:
+        signals = np.asarray(signals, dtype=np.float32)
+        expected = (len(self.montage), self.config.biosignals_cfg.signal_length)
+        if signals.ndim != 3 or signals.shape[1:] != expected:
+            raise MontageError(
+                f"signals have shape {signals.shape}; {self.config.name} reads [epochs, "
+                f"{expected[0]}, {expected[1]}] with channels {', '.join(self.montage)}"
+            )
+        return signals
+
+    @property
+    def _chunk(self) -> int:
+        """Epochs per pass: a few copies of the widest activation stay within CHUNK_BYTES."""
+        config = self.config.biosignals_cfg
+        tokens = config.input_channels * config.patches
+        widest = config.transformer_width * (2 * config.mlp_ratio + 6)
+        return max(1, min(64, int(CHUNK_BYTES / (4 * tokens * widest))))
+
+    def _features(self, signals: np.ndarray) -> SignalFeatures:
+        return self.model.encode_signal(torch.from_numpy(signals).to(self.device))
+
+    @torch.inference_mode()
+    def _read(self, signals: np.ndarray, progress: Progress | None = None) -> _Reading:
+        """One pass of the encoder, kept by the content of the signals."""
+        signals = np.ascontiguousarray(self._check(signals))
+        key = hashlib.blake2b(signals.data, digest_size=16).digest()
+        if key in self._readings:
+            self._readings.move_to_end(key)
+            return self._readings[key]
+        parts: dict[str, list[torch.Tensor]] = {
+            name: [] for name in ("embedding", "stage", "event", "numbers", "grounding")
+        }
+        chunk = self._chunk
+        for start in range(0, max(len(signals), 1), chunk):
+            features = self._features(signals[start : start + chunk])
+            parts["embedding"].append(features.embedding.cpu())
+            if features.stage_logits is not None:
+                parts["stage"].append(features.stage_logits.softmax(-1).cpu())
+            if features.event_logits is not None:
+                parts["event"].append(features.event_logits.sigmoid().cpu())
+            if features.numbers is not None:
+                parts["numbers"].append(self._numbers_in_units(features).cpu())
+            if features.grounding is not None:
+                parts["grounding"].append(features.grounding.half())
+            if progress is not None:
+                progress(min(start + chunk, len(signals)) / max(len(signals), 1))
+
+        def joined(name: str) -> np.ndarray | None:
+            return torch.cat(parts[name]).float().numpy() if parts[name] else None
+
+        embeddings = joined("embedding")
+        assert embeddings is not None
+        reading = _Reading(
+            embeddings=embeddings,
+            stage_probabilities=joined("stage"),
+            event_probabilities=joined("event"),
+            numbers=joined("numbers"),
+            grounding=torch.cat(parts["grounding"]) if parts["grounding"] else None,
+        )
+        self._readings[key] = reading
+        while len(self._readings) > KEPT_READINGS:
+            self._readings.popitem(last=False)
+        return reading
+
+    def _numbers_in_units(self, features: SignalFeatures) -> torch.Tensor:
+        """Predicted measurements [B, F]; nan for channels that were not recorded."""
+        head = self.model.extensions.number_head
+        assert head is not None
+        assert features.numbers is not None
+        numbers = head.to_units(features.numbers)
+        if features.missing is not None:
+            absent = features.missing[:, head.channel_of_field]
+            numbers = numbers.masked_fill(absent, torch.nan)
+        return numbers
+
+    def encode(self, signals: np.ndarray, progress: Progress | None = None) -> np.ndarray:
+        """Embeddings of epochs.
+
+        Parameters
+        ----------
+        signals : float32 array [N, C, samples]
+            From :meth:`prepare`.
+        progress : callable, optional
+            Called with the share done, 0–1.
+
+        Returns
+        -------
+        float32 array [N, embed_dim]
+            Unit length.
+        """
+        return self._read(signals, progress).embeddings.copy()
+
+    @torch.inference_mode()
+    def reconstruct(self, signals: np.ndarray, progress: Progress | None = None) -> np.ndarray:
+        """The model's reconstruction of its input, float32 [N, C, samples].
+
+        Raises
+        ------
+        WeightsError
+            These weights have no signal decoder.
+        """
+        signals = self._check(signals)
+        out = np.empty_like(signals)
+        chunk = self._chunk
+        for start in range(0, max(len(signals), 1), chunk):
+            part = slice(start, start + chunk)
+            rebuilt = self.model.reconstruct(self._features(signals[part]).latents)
+            out[part] = rebuilt.float().cpu().numpy()
+            if progress is not None:
+                progress(min(start + chunk, len(signals)) / max(len(signals), 1))
+        return out
+
+    def numbers(
+        self, signals: np.ndarray, progress: Progress | None = None
+    ) -> dict[str, np.ndarray]:
+        """Measurements as the model reads them, by field name, [N] each; nan: not recorded.
+
+        Raises
+        ------
+        WeightsError
+            These weights have no number head.
+        """
+        numbers = self._read(signals, progress).numbers
+        if numbers is None:
+            raise WeightsError(f"weights {self.config.name!r} predict no numbers")
+        return dict(zip(self.config.number_names, numbers.T.copy(), strict=True))
+
+    # ── text ─────────────────────────────────────────────────────────────────────────────────
+    @torch.inference_mode()
+    def encode_text(self, texts: Sequence[str]) -> np.ndarray:
+        """Embeddings of texts, float32 [M, embed_dim], unit length; kept by text."""
+        if isinstance(texts, str):
+            texts = [texts]
+        new = [text for text in dict.fromkeys(texts) if text not in self._texts]
+        # Texts of like length together: the tower runs to the longest of a batch only.
+        new.sort(key=len)
+        for start in range(0, len(new), 64):
+            batch = new[start : start + 64]
+            ids = self.tokenizer.batch(batch, self.config.text_cfg.context_length)
+            embeddings = self.model.encode_text(ids.to(self.device)).float().cpu().numpy()
+            if len(self._texts) > KEPT_TEXTS:
+                self._texts = {text: self._texts[text] for text in texts if text in self._texts}
+            self._texts.update(zip(batch, embeddings, strict=True))
+        if not texts:
+            return np.zeros((0, self.embed_dim), dtype=np.float32)
+        return np.stack([self._texts[text] for text in texts])
+
+    def caption(
+        self,
+        signals: np.ndarray,
+        system: str,
+        max_new_tokens: int | None = None,
+        progress: Progress | None = None,
+    ) -> list[str]:
+        """One text per epoch on a system: brain, cardiac, respiratory, somatic or stage_event.
+
+        Raises
+        ------
+        CaptionError
+            The model does not describe the system.
+        """
+        return self.captions(signals, [system], max_new_tokens, progress)[system]
+
+    @torch.inference_mode()
+    def captions(
+        self,
+        signals: np.ndarray,
+        systems: Sequence[str] | None = None,
+        max_new_tokens: int | None = None,
+        progress: Progress | None = None,
+    ) -> dict[str, list[str]]:
+        """Texts on several systems (by default all), each epoch encoded once.
+
+        Parameters
+        ----------
+        signals : float32 array [N, C, samples]
+        systems : sequence of str, optional
+        max_new_tokens : int, optional
+            Limit of one text, end token included; by default that of the config.
+        progress : callable, optional
+            Called with the share done, 0–1.
+        """
+        signals = self._check(signals)
+        systems = list(dict.fromkeys(self.systems if systems is None else systems))
+        indices = []
+        for system in systems:
+            index = self.config.modality_index(system)
+            if index is None:
+                raise CaptionError(
+                    f"{self.config.name} does not describe {system!r}; use one of "
+                    f"{', '.join(self.systems)}"
+                )
+            indices.append(index)
+        limits = self.config.generation
+        length = limits.max_length if max_new_tokens is None else 1 + max_new_tokens
+        length = min(length, self.config.text_cfg.context_length)
+        if length < 2:
+            raise CaptionError(f"max_new_tokens must be at least 1, not {max_new_tokens}")
+        small = isinstance(self.tokenizer, SmallTokenizer)
+        sampling = Sampling(
+            min_length=min(limits.min_length, length), max_length=length, stop_at_pad=small
+        )
+        texts: dict[str, list[str]] = {system: [] for system in systems}
+        slots = [-1] * (self.config.prefix_len - 1)
+        for start in range(0, len(signals), CAPTION_EPOCHS):
+            part = signals[start : start + CAPTION_EPOCHS]
+            chunk = self._chunk
+            memory = torch.cat(
+                [
+                    self._features(part[first : first + chunk]).memory
+                    for first in range(0, len(part), chunk)
+                ]
+            )
+            prefix = torch.tensor([[index, *slots] for _ in part for index in indices])
+
+            def report(done: int, rows: int, start: int = start, size: int = len(part)) -> None:
+                if progress is not None:
+                    progress((start + size * done / rows) / len(signals))
+
+            rows = generate(
+                self.model,
+                memory,
+                prefix.to(self.device),
+                sot=self.tokenizer.sot,
+                eot=self.tokenizer.eot,
+                sampling=sampling,
+                progress=report,
+            )
+            for place, system in enumerate(systems):
+                written = rows[place :: len(systems)]
+                texts[system] += [self.tokenizer.readable(ids) for ids in written]
+        return texts
+
+    # ── reading by words ─────────────────────────────────────────────────────────────────────
+    def classify(
+        self,
+        signals: np.ndarray,
+        prompts: Mapping[str, Sequence[str] | str],
+        progress: Progress | None = None,
+    ) -> Classification:
+        """Zero-shot: the label whose prompts are nearest to each epoch.
+
+        Parameters
+        ----------
+        signals : float32 array [N, C, samples]
+        prompts : dict of label → wordings
+            The embeddings of the wordings of one label are averaged.
+
+        Raises
+        ------
+        QueryError
+            There is no label, or one without a prompt.
+        """
+        if not prompts:
+            raise QueryError("classify needs at least one label with a prompt")
+        centers = []
+        for label, wordings in prompts.items():
+            wordings = [wordings] if isinstance(wordings, str) else list(wordings)
+            if not wordings:
+                raise QueryError(f"classify: label {label!r} has no prompt")
+            mean = self.encode_text(wordings).mean(axis=0)
+            centers.append(mean / np.linalg.norm(mean))
+        embeddings = torch.from_numpy(self._read(signals, progress).embeddings)
+        scale = self.model.logit_scale.exp().float().cpu()
+        logits = scale * (embeddings @ torch.from_numpy(np.stack(centers)).T)
+        probabilities = logits.softmax(-1).numpy()
+        names = list(prompts)
+        return Classification([names[best] for best in probabilities.argmax(1)], probabilities)
+
+    def stage_probabilities(
+        self, signals: np.ndarray, progress: Progress | None = None
+    ) -> np.ndarray:
+        """Probability of W, N1, N2, N3, R per epoch, float32 [N, 5].
+
+        From the stage head; by prompts where the weights have none.
+        """
+        reading = self._read(signals, progress)
+        if reading.stage_probabilities is not None:
+            return reading.stage_probabilities.copy()
+        prompts = {stage: STAGE_PROMPTS[stage] for stage in STAGES}
+        return self.classify(signals, prompts, progress).probabilities
+
+    @torch.inference_mode()
+    def locate(
+        self, signals: np.ndarray, text: str, progress: Progress | None = None
+    ) -> list[list[Span]]:
+        """Where in each epoch something happens.
+
+        Parameters
+        ----------
+        signals : float32 array [N, C, samples]
+        text : str
+            An event ("obstructive apnea", any wording of :data:`sleeplm.prompts.EVENT_PHRASES`);
+            with a grounding head any phrase.
+        progress : callable, optional
+
+        Returns
+        -------
+        list of lists of (start_s, end_s, score)
+            Per epoch, seconds from its start, by onset. The score is 0–1: the mean probability of
+            the grounding head over the event; for weights without one the similarity of epoch and
+            phrase, (1 + cos) / 2. It ranks; it is not calibrated.
+
+        Raises
+        ------
+        QueryError
+            The text is empty, or weights without a grounding head are asked for something that
+            their captions do not name.
+        """
+        if not text.strip():
+            raise QueryError("locate needs a phrase, for example 'obstructive apnea'")
+        kind = event_kind_of(text)
+        phrase = text if kind is None else EVENT_PHRASES[kind][0]
+        if not self.locates_free_text:
+            return self._locate_in_captions(signals, phrase, kind, progress)
+        grounding = self._read(signals, progress).grounding
+        assert grounding is not None
+        embedding = torch.from_numpy(self.encode_text([phrase])).to(grounding.device)
+        bin_s = self.config.grounding_bin_s
+        return [
+            _spans(row, bin_s)
+            for row in self.model.ground(grounding.float(), embedding)[..., 0]
+            .sigmoid()
+            .cpu()
+            .numpy()
+        ]
+
+    def _locate_in_captions(
+        self, signals: np.ndarray, phrase: str, kind: str | None, progress: Progress | None
+    ) -> list[list[Span]]:
+        """Times that the stage_event captions state for the kind."""
+        from sleeplm.captions import parse_caption
+
+        if kind is None or kind not in self.event_kinds:
+            raise QueryError(
+                f"{self.config.name} locates events by its captions, which do not name "
+                f"{phrase!r}; ask for one of {', '.join(self.event_kinds)}"
+            )
+        texts = self.caption(signals, "stage_event", progress=progress)
+        similarity = (1 + self._read(signals).embeddings @ self.encode_text([phrase])[0]) / 2
+        epoch_s = self.config.input.epoch_s
+        found: list[list[Span]] = []
+        for text, score in zip(texts, similarity, strict=True):
+            events = parse_caption(text, "stage_event").events
+            spans = [
+                (max(event.start_s, 0.0), min(event.end_s, epoch_s), float(score))
+                for event in events
+                if event.kind == kind
+            ]
+            found.append(sorted(span for span in spans if span[1] > span[0]))
+        return found
+
+
+def _spans(probabilities: np.ndarray, bin_s: float) -> list[Span]:
+    """Events in the probabilities [bins] of one epoch, by onset.
+
+    Hysteresis: an event needs one bin at ONSET_PROBABILITY and lasts over its neighbours at
+    HOLD_PROBABILITY. Gaps below CLOSED_GAP_S are closed. What is shorter than SHORTEST_EVENT_S is
+    dropped unless it touches an edge of the epoch, where it may go on.
+    """
+    held = np.concatenate(([False], probabilities >= HOLD_PROBABILITY, [False]))
+    edges = np.flatnonzero(held[1:] != held[:-1]).reshape(-1, 2)
+    runs = [
+        [int(first), int(last)]
+        for first, last in edges
+        if probabilities[first:last].max() >= ONSET_PROBABILITY
+    ]
+    joined: list[list[int]] = []
+    for first, last in runs:
+        if joined and (first - joined[-1][1]) * bin_s < CLOSED_GAP_S:
+            joined[-1][1] = last
+        else:
+            joined.append([first, last])
+    return [
+        (first * bin_s, last * bin_s, float(probabilities[first:last].mean()))
+        for first, last in joined
+        if (last - first) * bin_s >= SHORTEST_EVENT_S or first == 0 or last == len(probabilities)
+    ]
