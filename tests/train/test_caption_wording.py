@@ -232,6 +232,20 @@ def test_short_forms_name_only_what_the_epoch_holds() -> None:
         assert absent not in joined, absent
 
 
+def test_short_forms_call_no_artefact_a_sign_of_sleep() -> None:
+    rng = np.random.default_rng(15)
+    values = {"eeg_c3_delta_pct": 90.0, "eeg_c3_sigma_pct": 12.0}
+
+    def texts(stage: str) -> str:
+        fields = CaptionFields(stage=stage, no_event=True, values=values)
+        return " | ".join(short_form(fields, rng) for _ in range(200)).lower()
+
+    for words in ("slow wave", "spindle"):
+        assert words in texts("N2")
+        assert words not in texts("W")
+    assert "delta" in texts("W")
+
+
 def test_joined_text_holds_stage_and_brain() -> None:
     fields = random_fields(np.random.default_rng(12))
     text = joint_text(fields, style="fixed")

@@ -30,24 +30,33 @@ _WITH_STAGE = ("{} in {}", "{} during {}", "{}, {}", "{} while in {}")
 _ASKED = ("epochs with {}", "show me {}", "where is {}", "an epoch with {}", "{}", "{}", "{}")
 
 
+#: (field, above, below, stages in which the words are true, words). A share of delta is called slow
+#: waves only in deep enough sleep, one of sigma spindles only in sleep: awake both are artefact.
+_SIGNS: tuple[tuple[str, float, float, tuple[str, ...], tuple[str, ...]], ...] = (
+    ("eeg_c3_delta_pct", 75.0, np.inf, ("N2", "N3"), ("slow waves", "slow-wave activity")),
+    ("eeg_c3_delta_pct", 75.0, np.inf, tuple(_STAGES), ("strong delta activity",)),
+    ("eeg_c3_alpha_pct", 25.0, np.inf, ("W", "N1"), ("alpha rhythm",)),
+    ("eeg_c3_alpha_pct", 25.0, np.inf, tuple(_STAGES), ("strong alpha activity",)),
+    ("eeg_c3_sigma_pct", 8.0, np.inf, ("N2", "N3"), ("sleep spindles", "spindle activity")),
+    ("eeg_c3_beta_pct", 15.0, np.inf, tuple(_STAGES), ("fast EEG activity", "much beta activity")),
+    ("eog_l_slow_pct", 60.0, np.inf, ("W", "N1"), ("slow eye movements", "rolling eyes")),
+    ("spo2_min_pct", -np.inf, 88.0, tuple(_STAGES), ("low oxygen saturation", "hypoxemia")),
+    ("hr_mean_bpm", -np.inf, 50.0, tuple(_STAGES), ("a slow heart",)),
+    ("hr_mean_bpm", 90.0, np.inf, tuple(_STAGES), ("a fast heart",)),
+    ("af_rate_bpm", 22.0, np.inf, tuple(_STAGES), ("fast breathing",)),
+    ("af_rate_bpm", -np.inf, 10.0, tuple(_STAGES), ("slow breathing",)),
+    ("thx_interval_sd_s", 1.2, np.inf, tuple(_STAGES), ("irregular breathing",)),
+    ("emg_burst_ratio", 6.0, np.inf, tuple(_STAGES), ("bursts of muscle activity",)),
+    ("emg_burst_ratio", 8.0, np.inf, ("R",), ("twitches in REM",)),
+)
+
+
 def _signs(fields: CaptionFields) -> list[tuple[str, ...]]:
-    """What stands out in the measurements, with wordings; thresholds are wide of the ordinary."""
-    values = fields.values
-    rules: tuple[tuple[str, float, float, tuple[str, ...]], ...] = (
-        ("eeg_c3_delta_pct", 75.0, np.inf, ("slow waves", "strong delta activity")),
-        ("eeg_c3_alpha_pct", 25.0, np.inf, ("alpha rhythm", "strong alpha activity")),
-        ("eeg_c3_beta_pct", 15.0, np.inf, ("fast EEG activity", "much beta activity")),
-        ("eeg_c3_sigma_pct", 8.0, np.inf, ("sleep spindles", "spindle activity")),
-        ("spo2_min_pct", -np.inf, 88.0, ("low oxygen saturation", "hypoxemia")),
-        ("hr_mean_bpm", -np.inf, 50.0, ("a slow heart",)),
-        ("hr_mean_bpm", 90.0, np.inf, ("a fast heart",)),
-        ("af_rate_bpm", 22.0, np.inf, ("fast breathing",)),
-        ("af_rate_bpm", -np.inf, 10.0, ("slow breathing",)),
-        ("thx_interval_sd_s", 1.2, np.inf, ("irregular breathing",)),
-        ("emg_burst_ratio", 6.0, np.inf, ("bursts of muscle activity", "chin muscle bursts")),
-    )
+    """What stands out in the measurements; thresholds are wide of the ordinary."""
     return [
-        words for name, low, high, words in rules if name in values and low < values[name] < high
+        words
+        for name, low, high, stages, words in _SIGNS
+        if fields.stage in stages and low < fields.values.get(name, np.nan) < high
     ]
 
 
