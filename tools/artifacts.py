@@ -76,6 +76,7 @@ class Failure(Artifact):
 
     source: str = ""
     error: Literal["try_again", "cannot"]
+    detail: str = Field(default="", description="the reason for the screen; may name a file")
 
 
 class EpochCaption(BaseModel):

@@ -10,7 +10,16 @@ from langchain_core.messages import ToolMessage
 from langchain_core.tools import StructuredTool
 from pydantic import BaseModel, ValidationError
 
-from sleeplm.errors import QueryError, SleepLMError
+from sleeplm.errors import (
+    CaptionError,
+    MontageError,
+    QueryError,
+    RecordingError,
+    ScoringError,
+    SleepLMError,
+    StoreError,
+    WeightsError,
+)
 from tools.artifacts import Artifact, Failure
 from tools.failures import CannotAnswer, TryAgain
 from tools.session import Session
@@ -19,6 +28,14 @@ __all__ = ["SleepTool", "sleep_tool"]
 
 TRY_AGAIN = "Try again:"
 CANNOT = "Cannot be done, tell the user why:"
+#: These errors name files and folders, which no LLM may read; the screen gets the full sentence.
+_WITHOUT_PATHS: dict[type[SleepLMError], str] = {
+    MontageError: "the channels of this recording do not fit",
+    RecordingError: "the recording cannot be read",
+    ScoringError: "the scoring that was asked for is not there or cannot be used",
+    StoreError: "the case store cannot be used",
+    WeightsError: "the model's weights cannot be used",
+}
 
 
 class SleepTool(StructuredTool):
@@ -56,7 +73,7 @@ class SleepTool(StructuredTool):
         again = isinstance(error, (ValidationError, TryAgain)) or (
             isinstance(error, QueryError) and not isinstance(error, CannotAnswer)
         )
-        reason = _validation_text(error) if isinstance(error, ValidationError) else str(error)
+        reason = _reason(error)
         text = f"{TRY_AGAIN if again else CANNOT} {reason}"
         runtime = tool_input.get("runtime") if isinstance(tool_input, dict) else None
         context = getattr(runtime, "context", None)
@@ -64,6 +81,7 @@ class SleepTool(StructuredTool):
             tool=self.name,
             night=getattr(context, "night_id", ""),
             text=text,
+            detail=reason if isinstance(error, ValidationError) else str(error),
             error="try_again" if again else "cannot",
         )
         if call_id is None:
@@ -104,6 +122,15 @@ def sleep_tool(
         args_schema=arguments,
         response_format="content_and_artifact",
     )
+
+
+def _reason(error: ValidationError | SleepLMError) -> str:
+    if isinstance(error, ValidationError):
+        return _validation_text(error)
+    if isinstance(error, (QueryError, CaptionError)):
+        return str(error)
+    words = next((_WITHOUT_PATHS[kind] for kind in type(error).mro() if kind in _WITHOUT_PATHS), "")
+    return f"{words or 'the program reported an error'}; the reason is on the user's screen"
 
 
 def _validation_text(error: ValidationError) -> str:

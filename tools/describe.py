@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from sleeplm.errors import CaptionError, WeightsError
 from sleeplm.physiology.fields import FIELDS, FIELDS_OF_SYSTEM
 from sleeplm.scoring import EPOCH_S, RESPIRATORY_KINDS, SLEEP_STAGES, STAGES, UNSCORED
 from tools.arguments import DescribeArguments, System
@@ -94,13 +95,18 @@ def describe(session: Session, arguments: DescribeArguments) -> Description:
         raise CannotAnswer(
             f"the {system} system was not recorded in this night: no {', '.join(missing)}"
         )
+    try:
+        captions = _captions(facts, scope, system, columns)
+    except (CaptionError, WeightsError):
+        # What is measured needs no model.
+        captions = []
     result = Description(
         source="model, measured" if system != "stage_event" else f"model, {facts.stage_source}",
         night=facts.night.id,
         text="",
         scope=facts.view(scope),
         system=system,
-        captions=_captions(facts, scope, system, columns),
+        captions=captions,
         measured=[_measured(column) for column in columns],
         missing=missing,
     )
@@ -122,6 +128,8 @@ def describe(session: Session, arguments: DescribeArguments) -> Description:
         chosen = "each epoch" if len(scope.epochs) <= MOST_CAPTIONS else "the most typical epochs"
         lines.append(f"The model's own words on {chosen} [model]:")
         lines += [f"- epoch {c.epoch}, {c.clock}, {c.stage}: {c.text}" for c in result.captions]
+    else:
+        lines.append("The model's own words are not available.")
     if missing:
         lines.append(f"Not recorded: {', '.join(missing)}.")
     result.text = "\n".join(lines)

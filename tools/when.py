@@ -7,6 +7,7 @@ touch), so the halves of a night add up to the whole.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from sleeplm.scoring import EPOCH_S, SLEEP_STAGES
 from tools.failures import CannotAnswer, TryAgain
@@ -31,6 +32,31 @@ _CLOCK = re.compile(
     r"(?P<sign>\+?)(?P<hour>\d{1,3})(?::(?P<minute>\d{2}))?(?::(?P<second>\d{2}))?\s*(?P<half>am|pm)?",
     re.IGNORECASE,
 )
+
+_SYNONYMS = {
+    "rem": "R",
+    "rem sleep": "R",
+    "wake": "W",
+    "awake": "W",
+    "deep": "N3",
+    "deep sleep": "N3",
+    "sws": "N3",
+    "nrem": "NREM",
+    "non-rem": "NREM",
+    "asleep": "sleep",
+    "back": "supine",
+    "on the back": "supine",
+    "left side": "left",
+    "right side": "right",
+    "stomach": "prone",
+    "first half": "first_half",
+    "second half": "second_half",
+    "first third": "first_third",
+    "last third": "last_third",
+    "first hour": "first_hour",
+    "last hour": "last_hour",
+    "whole night": "whole",
+}
 
 Part = Literal[
     "whole", "first_half", "second_half", "first_third", "last_third", "first_hour", "last_hour"
@@ -63,6 +89,30 @@ class When(BaseModel):
     position: Literal["supine", "left", "right", "prone", "upright"] | None = Field(
         None, description="only epochs in this body position"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        """LLMs also write the object as JSON text, and nothing as an empty text."""
+        if isinstance(value, str):
+            try:
+                value = json.loads(value)
+            except ValueError:
+                return value
+        if isinstance(value, dict):
+            return {name: None if part in ("", []) else part for name, part in value.items()}
+        return value
+
+    @field_validator("stage", "position", "part", mode="before")
+    @classmethod
+    def _as_known(cls, value: Any) -> Any:
+        """Say R for "rem", supine for "on the back", first_half for "first half"."""
+        if not isinstance(value, str):
+            return value
+        words = value.strip().lower()
+        if words in _SYNONYMS:
+            return _SYNONYMS[words]
+        return value.strip().upper() if words in ("w", "n1", "n2", "n3", "r") else value
 
     @field_validator("epochs", mode="before")
     @classmethod

@@ -92,16 +92,19 @@ def test_what_cannot_be_done_is_told_apart_from_bad_arguments(ask: Any) -> None:
     assert message.artifact.error == "cannot"
 
 
-def test_an_error_of_the_house_reaches_the_llm_as_a_reason(
+def test_a_path_in_an_error_reaches_the_screen_but_not_the_llm(
     ask: Any, night: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any) -> Any:
-        raise WeightsError("weights.safetensors does not fit its config; download it again")
+        raise WeightsError("/home/Jane Doe/weights does not fit its config; download it again")
 
-    monkeypatch.setattr(type(night), "captions", fail)
-    message = ask("describe_system", system="cardiac")
+    monkeypatch.setattr(type(night), "locate", fail)
+    message = ask("locate_events", query="sleep spindles")
     assert message.artifact.error == "cannot"
-    assert "does not fit its config" in message.content
+    assert "the model's weights cannot be used" in message.content
+    assert "Doe" not in message.content
+    assert "Doe" not in message.artifact.text
+    assert "/home/Jane Doe/weights does not fit" in message.artifact.detail
 
 
 def test_a_defect_of_the_program_is_not_hidden(

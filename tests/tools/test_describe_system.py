@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sleeplm.errors import WeightsError
 from tools.artifacts import Description
 from tools.session import Session
 
@@ -87,3 +88,16 @@ def test_only_the_epochs_shown_cost_a_caption(hand_made: Any) -> None:
     night = hand_made.night(hand_made.scoring())
     hand_made.call(Session.of(night), "describe_system", system="cardiac")
     assert len(night.model.captioned) == 3
+
+
+def test_measurements_are_told_when_the_model_cannot_write(
+    ask: Any, night: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise WeightsError("no weights; train them")
+
+    monkeypatch.setattr(type(night), "captions", fail)
+    message = ask("describe_system", system="cardiac")
+    assert field(message.artifact, "hr_mean_bpm").median == pytest.approx(66.0, abs=0.05)
+    assert message.artifact.captions == []
+    assert "own words are not available" in message.content

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from sleeplm.night import Night
 from tools.facts import NightFacts
@@ -43,6 +44,8 @@ def epochs(night: Night, **fields: Any) -> tuple[int, int, int]:
         ({"part": "last_hour"}, (121, 240, 120)),
         ({"stage": "R"}, (141, 180, 40)),
         ({"stage": "sleep"}, (21, 220, 200)),
+        ({"stage": "rem", "clock_from": ""}, (141, 180, 40)),
+        ({"stage": "n3", "position": "back"}, (101, 120, 20)),
         ({"stage": "NREM", "part": "second_half"}, (121, 220, 60)),
         ({"position": "left", "stage": "N3"}, (121, 140, 20)),
         ({}, (1, 240, 240)),
@@ -92,3 +95,9 @@ def test_positions_that_were_not_recorded_cannot_be_asked_for(hand_made: Any) ->
     night = hand_made.night(hand_made.scoring(), SPO2=hand_made.signals()["SPO2"])
     with pytest.raises(CannotAnswer, match="position was not recorded"):
         epochs(night, position="supine")
+
+
+def test_an_object_written_as_text_is_read() -> None:
+    assert When.model_validate('{"epochs": ["3", "9"]}').epochs == [3, 9]
+    with pytest.raises(ValidationError):
+        When.model_validate("tonight")
