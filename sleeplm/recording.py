@@ -605,13 +605,18 @@ def _read_channel(channel: str, candidate: Candidate, reader: _Reader) -> _Outco
         )
     values = reader.values(candidate.plus)
     if channel != "POS" and _is_flat(channel, values, reader.duration_s):
-        return _rejected(
-            channel, candidate.label, "it is flat for the whole recording: sensor off?"
-        )
+        return _rejected(channel, candidate.label, "it is flat all the time: sensor off?")
+    if candidate.minus is not None:
+        reference = reader.values(candidate.minus)
+        if _is_flat(channel, reference, reader.duration_s):
+            name = reader.labels[candidate.minus].label
+            return _rejected(
+                channel, candidate.derivation or "", f"the reference {name!r} is flat all the time"
+            )
     unit = reader.labels[candidate.plus].unit
-    problems = (
-        [f"{channel}: {candidate.label!r} is used, {candidate.note}"] if candidate.note else []
-    )
+    problems: list[str] = []
+    if candidate.note:
+        problems.append(f"{channel}: {candidate.label!r} is used, {candidate.note}")
     if channel in _STEPPED:
         return _read_stepped(channel, candidate, reader, values, problems)
     if candidate.minus is None:
@@ -622,6 +627,9 @@ def _read_channel(channel: str, candidate: Candidate, reader: _Reader) -> _Outco
         placed, unit, problem = _read_difference(channel, candidate, reader, values)
         if not np.any(placed):
             return _rejected(channel, candidate.derivation or "", "the two signals are the same")
+    idle = _idle_share(placed)
+    if idle > 0.2:
+        problems.append(f"{channel}: no signal for {100 * idle:.0f} % of the recording")
     if kind in ("ABD", "THX", "AF") and rate < 4:
         problems.append(
             f"{channel}: {candidate.label!r} is stored at {float(rate):g} Hz: "
@@ -639,6 +647,15 @@ def _is_flat(channel: str, values: np.ndarray, duration_s: float) -> bool:
     # A steady 97 % over a few minutes is a measurement; a steady number all night is none.
     steady = channel in ("SPO2", "HR") and duration_s < 600 and 20 < float(values[0]) <= 100
     return not steady
+
+
+def _idle_share(values: np.ndarray) -> float:
+    """Share of the epochs in which a waveform moves by less than 0.5 % of its usual size."""
+    if len(values) == 0:
+        return 0.0
+    low, high = np.percentile(values[::16], (1, 99))
+    rows = values.reshape(-1, EPOCH_SAMPLES)
+    return float(np.mean(rows.max(axis=1) - rows.min(axis=1) <= 5e-3 * (high - low)))
 
 
 def _read_difference(
@@ -681,8 +698,8 @@ def _read_stepped(
     """Position, saturation, heart rate: numbers that are held, never filtered."""
     rate = reader.rate(candidate.plus)
     unit = reader.labels[candidate.plus].unit
-    if unit == "V" and isinstance(reader, _RawReader):
-        values = values * np.float32(1e6)  # MNE took the file's number for microvolts
+    if unit == "V" and isinstance(reader, _RawReader) and np.abs(values).max() < 1e-2:
+        values = values * np.float32(1e6)  # MNE took the file's numbers for microvolts
     source = ChannelSource(candidate.label, None, float(rate), UNITS[channel])
     if channel == "POS":
         upright = _upright_index(candidate, reader)

@@ -194,6 +194,41 @@ def test_flat_airflow_gives_way_to_nasal_pressure_and_is_reported(make_edf: Call
     assert any("AF: 'Airflow'" in text and "flat" in text for text in recording.problems)
 
 
+def test_flat_reference_is_not_subtracted(make_edf: Callable[..., Path]):
+    path = make_edf(
+        [
+            ("C3", "uV", 128, wave(128, 60, 10, 40)),
+            ("M2", "uV", 128, np.full(60 * 128, 3.0)),
+        ]
+    )
+    recording = read_recording(path)
+    source = recording.sources["EEG_C3_A2"]
+    assert source is not None
+    assert (source.label, source.derivation) == ("C3", None)
+    said = " ".join(recording.problems)
+    assert "the reference 'M2' is flat" in said
+    assert "a reference that the file does not name" in said
+
+
+def test_a_sensor_that_falls_off_is_reported_with_its_share(make_edf: Callable[..., Path]):
+    breath = wave(32, 300, 0.25, 0.5)
+    breath[120 * 32 :] = 0.1
+    path = make_edf([("Airflow", "", 32, breath), ("C3-M2", "uV", 64, wave(64, 300, 10, 40))])
+    recording = read_recording(path)
+    assert "AF" in recording.signals
+    assert any("AF: no signal for" in text for text in recording.problems)
+
+
+def test_a_day_is_read_whole(make_edf: Callable[..., Path]):
+    day = 24 * 3600
+    eeg = np.tile(wave(64, 60, 10, 40), 24 * 60)
+    path = make_edf([("C3-M2", "uV", 64, eeg), ("SpO2", "%", 1, 95 + np.arange(day) % 3)])
+    recording = read_recording(path)
+    assert recording.n_epochs == 2880
+    last = recording.epoch_slice(2879)["EEG_C3_A2"][0]
+    assert np.abs(last - wave(64, 30, 10, 40)).max() < 0.1
+
+
 def test_saturation_flat_all_night_is_missing_but_steady_minutes_are_not(
     make_edf: Callable[..., Path],
 ):
@@ -253,6 +288,23 @@ def test_raw_and_back_again(mixed_night: Path):
     assert again.missing == []
     for name in CHANNELS:
         assert np.allclose(again.signals[name], recording.signals[name], atol=1e-3), name
+
+
+def test_what_mne_reads_agrees_with_what_we_read(mixed_night: Path):
+    import mne
+
+    ours = read_recording(mixed_night)
+    theirs = Recording.from_raw(mne.io.read_raw_edf(mixed_night, verbose="ERROR"))
+    assert theirs.missing == []
+    for name in ("ECG", "EEG_C3_A2", "EEG_C4_A1", "EMG_CHIN"):
+        correlation = np.corrcoef(ours.signals[name], theirs.signals[name])[0, 1]
+        assert correlation > 0.98, name
+        assert np.std(theirs.signals[name]) == pytest.approx(np.std(ours.signals[name]), rel=0.1)
+    # MNE has raised the slow channels to 256 Hz, which rings at steps: compare the levels.
+    for name in ("SPO2", "HR", "POS"):
+        assert np.median(theirs.signals[name]) == pytest.approx(
+            np.median(ours.signals[name]), abs=1
+        )
 
 
 def test_fif_is_read_through_mne(mixed_night: Path, tmp_path: Path):
