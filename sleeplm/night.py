@@ -386,7 +386,7 @@ class Night:
 
         def measure() -> NightMeasurements:
             self._tell("measuring the signals", 0.0)
-            return measure_night(self.recording.signals)
+            return measure_night(self.recording.signals, gaps=self.recording.gaps)
 
         return self._once("measurements", measure)
 

@@ -1,1 +1,1 @@
-"""TODO room."""
+"""Simulated nights, captions, the objective, the loop and the evaluation; knows no tools and no chat."""
