@@ -51,12 +51,12 @@ def beat_times(
     breath = phase[:: 64 // GRID_HZ][:n]
     log_rate += SINUS_ARRHYTHMIA[stage] * rng.uniform(0.6, 1.5) * np.sin(2 * np.pi * (breath - 0.1))
     for start_s, end_s in arousals_s:
-        _add_bump(log_rate, time_s, start_s - 0.5, 2.5, end_s - start_s, rng.uniform(0.10, 0.26))
+        _add_bump(log_rate, time_s, start_s - 0.5, 2.5, end_s - start_s, rng.uniform(0.08, 0.20))
     for event in events:
         slower = 0.0025 * min(event.duration_s, 40) * rng.uniform(0.5, 1.2)
         first, last = (int(edge * GRID_HZ) for edge in (event.onset_s, event.end_s))
         log_rate[first:last] -= slower * np.linspace(0, 1, max(last - first, 0))
-        _add_bump(log_rate, time_s, event.end_s, 4.0, 3.0, rng.uniform(0.06, 0.18))
+        _add_bump(log_rate, time_s, event.end_s, 4.0, 3.0, rng.uniform(0.03, 0.12))
     resting = float(np.clip(rng.normal(62, 7), 48, 82))
     beats_per_s = np.clip(resting * np.exp(log_rate), 38, 150) / 60
     count = np.concatenate([[0.0], np.cumsum(beats_per_s) / GRID_HZ]) + rng.uniform(0, 1)

@@ -63,7 +63,7 @@ def saturation(
     """SpO2 in whole percent, one value a second [n_seconds]."""
     second = np.arange(n_seconds, dtype=float)
     level = circulation.resting_pct + 0.55 * slow_noise(rng, n_seconds, 900.0).clip(-1.6, 1.6)
-    level = level + 0.12 * slow_noise(rng, n_seconds, 6.0)
+    level = level + 0.06 * slow_noise(rng, n_seconds, 6.0)
     for event in events:
         begin = event.onset_s + circulation.lag_s
         nadir = event.end_s + circulation.lag_s - rng.uniform(0.0, 3.0)
