@@ -303,9 +303,11 @@ class SleepLM:
         parts: dict[str, list[torch.Tensor]] = {
             name: [] for name in ("embedding", "stage", "event", "numbers", "grounding")
         }
-        chunk = self._chunk
-        for start in range(0, max(len(signals), 1), chunk):
-            features = self._features(signals[start : start + chunk])
+        chunk, count = self._chunk, len(signals)
+        # No epochs at all still have the shapes of a result: read an empty one and drop it.
+        read = signals if count else np.zeros((1, *signals.shape[1:]), dtype=np.float32)
+        for start in range(0, len(read), chunk):
+            features = self._features(read[start : start + chunk])
             parts["embedding"].append(features.embedding.cpu())
             if features.stage_logits is not None:
                 parts["stage"].append(features.stage_logits.softmax(-1).cpu())
@@ -316,10 +318,10 @@ class SleepLM:
             if features.grounding is not None:
                 parts["grounding"].append(features.grounding.half())
             if progress is not None:
-                progress(min(start + chunk, len(signals)) / max(len(signals), 1))
+                progress(min(start + chunk, len(read)) / len(read))
 
         def joined(name: str) -> np.ndarray | None:
-            return torch.cat(parts[name]).float().numpy() if parts[name] else None
+            return torch.cat(parts[name])[:count].float().numpy() if parts[name] else None
 
         embeddings = joined("embedding")
         assert embeddings is not None
@@ -328,7 +330,7 @@ class SleepLM:
             stage_probabilities=joined("stage"),
             event_probabilities=joined("event"),
             numbers=joined("numbers"),
-            grounding=torch.cat(parts["grounding"]) if parts["grounding"] else None,
+            grounding=torch.cat(parts["grounding"])[:count] if parts["grounding"] else None,
         )
         self._readings[key] = reading
         while len(self._readings) > KEPT_READINGS:
@@ -375,12 +377,12 @@ class SleepLM:
         signals = self._check(signals)
         out = np.empty_like(signals)
         chunk = self._chunk
-        for start in range(0, max(len(signals), 1), chunk):
+        for start in range(0, len(signals), chunk):
             part = slice(start, start + chunk)
             rebuilt = self.model.reconstruct(self._features(signals[part]).latents)
             out[part] = rebuilt.float().cpu().numpy()
             if progress is not None:
-                progress(min(start + chunk, len(signals)) / max(len(signals), 1))
+                progress(min(start + chunk, len(signals)) / len(signals))
         return out
 
     def numbers(

@@ -19,6 +19,7 @@ from torch import Tensor
 from sleeplm.errors import WeightsError
 from sleeplm.model.config import ModelConfig
 from sleeplm.model.encoder import rope_frequencies
+from sleeplm.model.extensions import Extensions
 from sleeplm.model.recoca import ReCoCa
 
 __all__ = [
@@ -162,7 +163,7 @@ def load_official(path: Path | str, config: ModelConfig | None = None) -> tuple[
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         raise WeightsError(
             f"{path}: refused, it is not a plain checkpoint of tensors "
-            f"({str(error).strip().splitlines()[0]})"
+            f"({(str(error).strip().splitlines() or ['empty'])[0]})"
         ) from error
     if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
         loaded = loaded["state_dict"]
@@ -204,9 +205,12 @@ def _unwrapped(key: str) -> str:
 
 def _restore_buffers(model: ReCoCa) -> None:
     """Fixed buffers of a model that was built without memory."""
+    constants = dict(Extensions(model.config).named_buffers(prefix="extensions"))
     for name, buffer in model.named_buffers():
         if _is_rope_buffer(name):
             buffer.copy_(rope_frequencies(2 * len(buffer)))
+        else:
+            buffer.copy_(constants[name])
 
 
 def save_folder(model: ReCoCa, folder: Path | str, dtype: torch.dtype | None = None) -> str:

@@ -1,0 +1,234 @@
+"""Weights in and out: what is refused, and that what is taken comes back equal."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from sleeplm.errors import WeightsError
+from sleeplm.model import checkpoint
+from sleeplm.model.config import ModelConfig
+from sleeplm.model.recoca import ReCoCa
+
+
+def official_config(use_signal_decoder: bool = True) -> ModelConfig:
+    """The released family in miniature: official montage, no extension."""
+    return ModelConfig.from_dict(
+        {
+            "name": "mini",
+            "embed_dim": 12,
+            "biosignals_cfg": {
+                "patch_size": 160,
+                "conv_embed_dim": 8,
+                "transformer_layers": 2,
+                "transformer_width": 16,
+                "transformer_heads": 2,
+                "decoder_tokens": 3,
+            },
+            "text_cfg": {
+                "context_length": 24,
+                "vocab_size": 60,
+                "layers": 1,
+                "heads": 2,
+                "width": 16,
+            },
+            "multimodal_cfg": {"width": 16, "layers": 1, "heads": 2, "context_length": 24},
+            "use_signal_decoder": use_signal_decoder,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def model() -> ReCoCa:
+    torch.manual_seed(1)
+    return ReCoCa(official_config()).eval()
+
+
+def same(one: ReCoCa, other: ReCoCa) -> None:
+    signals = torch.randn(2, 10, 1920, generator=torch.Generator().manual_seed(0))
+    ids = torch.tensor([[1, 5, 2], [1, 9, 2]])
+    indices = torch.tensor([[0, -1], [4, -1]])
+    with torch.inference_mode():
+        torch.testing.assert_close(other(signals, ids, indices), one(signals, ids, indices))
+
+
+def write_pt(folder: Path, content: object) -> Path:
+    path = folder / "model_checkpoint.pt"
+    torch.save(content, path)
+    return path
+
+
+def test_a_folder_comes_back_equal(model: ReCoCa, tmp_path: Path) -> None:
+    digest = checkpoint.save_folder(model, tmp_path)
+    again, read_digest = checkpoint.load_folder(tmp_path)
+    assert read_digest == digest
+    assert again.config == model.config
+    same(model, again)
+
+
+def test_half_precision_weights_come_back_close(model: ReCoCa, tmp_path: Path) -> None:
+    checkpoint.save_folder(model, tmp_path, torch.float16)
+    again, _ = checkpoint.load_folder(tmp_path)
+    for key, value in again.state_dict().items():
+        assert value.dtype == torch.float32
+        torch.testing.assert_close(value, model.state_dict()[key], atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_an_official_file_loads_with_its_wrappings(
+    model: ReCoCa, tmp_path: Path, prefix: str, wrapped: bool
+) -> None:
+    state: object = {prefix + key: value for key, value in model.state_dict().items()}
+    path = write_pt(tmp_path, {"state_dict": state, "epoch": 3} if wrapped else state)
+    again, _ = checkpoint.load_official(path, model.config)
+    same(model, again)
+
+
+def test_aliases_and_rope_buffers_may_be_left_out(model: ReCoCa, tmp_path: Path) -> None:
+    state = {
+        key: value
+        for key, value in model.state_dict().items()
+        if not key.endswith("rotary_emb.freqs")
+    }
+    assert len(state) == len(model.state_dict()) - 4  # two blocks: two aliases, two buffers
+    again, _ = checkpoint.load_official(write_pt(tmp_path, state), model.config)
+    same(model, again)
+
+
+def changed(model: ReCoCa, name: str) -> dict[str, Tensor]:
+    state = {key: value.clone() for key, value in model.state_dict().items()}
+    if name == "missing":
+        del state["text.ln_final.weight"]
+    elif name == "unexpected":
+        state["text.ln_extra.weight"] = torch.ones(16)
+    elif name == "misshapen":
+        state["channel_embeddings"] = torch.ones(12, 16)
+    elif name == "alias":
+        state["biosignals.transformer_blocks.1.channel_attention.rotary_emb.freqs"] += 1
+    return state
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("missing", r"missing: text\.ln_final\.weight"),
+        ("unexpected", r"unexpected: text\.ln_extra\.weight"),
+        ("misshapen", r"channel_embeddings \[12, 16\] instead of \[5, 16\]"),
+        ("alias", r"transformer_blocks\.1\..* differs from biosignals\.shared_channel_rope"),
+    ],
+)
+def test_keys_that_do_not_fit_are_named(
+    model: ReCoCa, tmp_path: Path, name: str, message: str
+) -> None:
+    with pytest.raises(WeightsError, match=message) as caught:
+        checkpoint.load_official(write_pt(tmp_path, changed(model, name)), model.config)
+    assert "\n" not in str(caught.value)
+    assert "model_checkpoint.pt" in str(caught.value)
+
+
+def test_an_odd_rope_buffer_is_used_as_stored_with_a_warning(
+    model: ReCoCa, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = changed(model, "none")
+    key = "biosignals.transformer_blocks.0.temporal_attention_layers.0.rotary_emb.freqs"
+    state[key] *= 2
+    with caplog.at_level(logging.WARNING):
+        again, _ = checkpoint.load_official(write_pt(tmp_path, state), model.config)
+    assert key in caplog.text
+    assert torch.equal(again.state_dict()[key], state[key])
+
+
+class Malicious:
+    """Unpickling this would write a file."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, (f"touch {self.target}",)
+
+
+def test_a_pickle_with_code_in_it_is_refused_and_does_not_run(tmp_path: Path) -> None:
+    target = tmp_path / "ran"
+    path = write_pt(tmp_path, {"state_dict": {"logit_scale": Malicious(target)}})
+    with pytest.raises(WeightsError, match="refused") as caught:
+        checkpoint.load_official(path)
+    assert not target.exists()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 broken zip"])
+def test_a_file_that_is_no_checkpoint_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model_checkpoint.pt"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=r"model_checkpoint\.pt"):
+        checkpoint.load_official(path)
+
+
+def test_a_checkpoint_without_tensors_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="holds no state dict"):
+        checkpoint.load_official(write_pt(tmp_path, {"epoch": 3}))
+
+
+def test_folders_with_missing_or_damaged_parts_are_refused(model: ReCoCa, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"config\.json"):
+        checkpoint.load_folder(tmp_path)
+    checkpoint.save_folder(model, tmp_path)
+    weights = tmp_path / checkpoint.WEIGHTS_FILE
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:1000])
+    with pytest.raises(WeightsError, match="not a safetensors file"):
+        checkpoint.load_folder(tmp_path)
+    weights.unlink()
+    with pytest.raises(WeightsError, match="no such file"):
+        checkpoint.load_folder(tmp_path)
+    weights.write_bytes(whole)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(WeightsError, match="not JSON"):
+        checkpoint.load_folder(tmp_path)
+
+
+def test_a_config_with_another_width_than_its_weights_is_refused(
+    model: ReCoCa, tmp_path: Path
+) -> None:
+    checkpoint.save_folder(model, tmp_path)
+    path = tmp_path / "config.json"
+    data = json.loads(path.read_text())
+    data["embed_dim"] = 20
+    path.write_text(json.dumps(data))
+    with pytest.raises(WeightsError, match=r"proj_to_embed\.weight \[12, 16\] instead of"):
+        checkpoint.load_folder(tmp_path)
+
+
+def test_a_hub_name_that_is_not_to_be_had_says_so_in_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import huggingface_hub
+
+    def offline(*_: object, **__: object) -> str:
+        raise OSError("no route to host\nand more")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
+    with pytest.raises(WeightsError, match=r"someone/weights: .*no route to host\)$"):
+        checkpoint.resolve_hub("someone/weights")
+
+
+def test_a_hub_repository_gives_its_folder_or_its_checkpoint(
+    model: ReCoCa, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(tmp_path))
+    with pytest.raises(WeightsError, match="holds neither"):
+        checkpoint.resolve_hub("someone/weights")
+    path = write_pt(tmp_path, model.state_dict())
+    assert checkpoint.resolve_hub("someone/weights") == path
+    checkpoint.save_folder(model, tmp_path)
+    assert checkpoint.resolve_hub("someone/weights") == tmp_path
