@@ -1,8 +1,8 @@
 """A night: a recording with its scorings and what the model reads in it, each made once.
 
-A night is known through up to three witnesses: an *expert* scoring (a file), an *automatic* one, and
-the *model*'s own reading. :attr:`Night.scoring` is the preferred one; whoever shows a number says
-whose it is.
+A night is known through up to three witnesses: an *expert* scoring (a file), an *automatic* one,
+and the *model*'s own reading. :attr:`Night.scoring` is the preferred one; whoever shows a number
+says whose it is.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Simulated nights, captions, the objective, the loop and the evaluation; knows no tools and no chat."""
+"""Simulated nights, captions, the objective, the loop, the evaluation; knows no tools, no chat."""
