@@ -162,13 +162,14 @@ def read_edf_header(path: Path) -> EdfFile:
     if _number(head[184:192]) != header_bytes:
         problems.append("the header states a wrong length of itself; the right one was computed")
     duration = _text(head[244:252]).replace(",", ".")
-    try:
-        record_s = Fraction(duration)
-    except (ValueError, ZeroDivisionError):
+    as_float = _number(head[244:252])
+    if as_float is None or as_float < 0 or 0 < as_float < 1e-6:
         raise RecordingError(
             f"{path.name}: damaged header (record duration is {duration!r}); "
             "export the recording again"
-        ) from None
+        )
+    # As written, not as a float: 0.1 s must give exactly the rate that was meant.
+    record_s = Fraction(duration)
     signals = _signals(path, table, n_signals, f"{kind} Annotations")
     ordinary = [signal for signal in signals if not signal.is_annotation]
     if not ordinary:
@@ -176,7 +177,7 @@ def read_edf_header(path: Path) -> EdfFile:
             f"{path.name}: holds annotations only, no signals; it looks like a scoring: "
             "open the recording and give this file with --scoring"
         )
-    if record_s <= 0:
+    if record_s == 0:
         raise RecordingError(
             f"{path.name}: damaged header (record duration is {duration!r}); "
             "export the recording again"

@@ -168,6 +168,8 @@ class _Labels:
     def find(self, label: str, type_words: Sequence[str] = ()) -> int | None:
         """Index of the signal with this label, or with it after a type word ("EEG C3-A2")."""
         key = normalise_label(label)
+        if not key:
+            return None
         if key in self._by_key:
             return self._by_key[key]
         # "EEG 2" must not become electrode "2": a bare number keeps its type word.
@@ -215,7 +217,9 @@ def _candidates(channel: str, labels: _Labels) -> list[Candidate]:
     for group in entry.get("stand_ins", ()):
         for label in group["labels"]:
             index = labels.find(label, type_words)
-            if index is not None and all(index != other.plus or other.minus for other in found):
+            if index is not None and not any(
+                index == other.plus and other.minus is None for other in found
+            ):
                 found.append(
                     Candidate(index, None, labels.signals[index].label, note=group["note"])
                 )

@@ -121,6 +121,21 @@ class Recording:
         """Channels of the house that this recording lacks."""
         return [name for name in CHANNELS if name not in self.signals]
 
+    def require_epochs(self) -> None:
+        """Refuse a recording that is shorter than one epoch, for whoever reads by epochs.
+
+        Raises
+        ------
+        RecordingError
+            Not one complete epoch was recorded.
+        """
+        if self.n_epochs == 0:
+            name = self.path.name if self.path is not None else "recording"
+            raise RecordingError(
+                f"{name}: {self.duration_s:.1f} s were recorded; one epoch of {EPOCH_S:.0f} s is "
+                "needed at least"
+            )
+
     @property
     def start_has_date(self) -> bool:
         """False where the file was anonymised to 1 January 1985, or its date is unreadable."""
@@ -311,6 +326,7 @@ class _EdfReader:
         record_s = float(self._edf.record_s)
         n_records = self._edf.n_records
         onsets = record_onsets(self._edf)
+        self._refuse_endless(n_records * record_s)
         plain = [_Segment(0.0, 0.0, n_records * record_s)]
         if onsets is None:
             self.segments, self.duration_s = plain, n_records * record_s
@@ -318,11 +334,13 @@ class _EdfReader:
         if 0 <= onsets[0] < 86400:
             self.start = start_with_fraction(self.start, float(onsets[0]))
         onsets = onsets - onsets[0]
+        # A continuous file may round its onsets; a discontinuous one means every millisecond.
+        tolerance_s = 0.5 / RATE_HZ if self._edf.discontinuous else 0.5
         self.segments = []
         first = 0
         for record in range(1, n_records + 1):
             expected_s = onsets[first] + (record - first) * record_s
-            if record < n_records and abs(onsets[record] - expected_s) < 0.5 / RATE_HZ:
+            if record < n_records and abs(onsets[record] - expected_s) < tolerance_s:
                 continue
             if record < n_records and onsets[record] < expected_s - 0.5 * record_s:
                 raise RecordingError(
@@ -335,13 +353,17 @@ class _EdfReader:
             first = record
         last = self.segments[-1]
         self.duration_s = last.onset_s + last.duration_s
-        if self.duration_s > _LONGEST_S:
-            raise RecordingError(
-                f"{self._edf.path.name}: its records span {self.duration_s / 86400:.0f} days; "
-                "export one night"
-            )
+        self._refuse_endless(self.duration_s)
         if len(self.segments) > 1 and not self._edf.discontinuous:
             self.problems.append("the file calls itself continuous, but its records leave gaps")
+
+    def _refuse_endless(self, duration_s: float) -> None:
+        """A damaged duration or onset must not ask for the memory of years."""
+        if duration_s > _LONGEST_S:
+            raise RecordingError(
+                f"{self._edf.path.name}: its records span {duration_s / 86400:.0f} days; "
+                "export one night"
+            )
 
     def load(self, indices: Iterable[int], progress: Progress | None) -> None:
         wanted = [self._ordinary[index] for index in indices]

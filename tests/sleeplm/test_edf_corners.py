@@ -144,6 +144,13 @@ def test_gaps_in_a_file_that_calls_itself_continuous_are_kept_and_said(clocked: 
     assert "calls itself continuous" in problems_of(recording)
 
 
+def test_rounded_onsets_of_a_continuous_file_are_no_gaps(clocked: Path):
+    set_onsets(clocked, [s + 0.002 * s for s in range(SECONDS)])
+    recording = read_recording(clocked)
+    assert recording.gaps == []
+    assert recording.duration_s == SECONDS
+
+
 def test_discontinuous_in_name_only_has_no_gap(clocked: Path):
     put(clocked, "reserved", "EDF+D")
     recording = read_recording(clocked)
@@ -333,6 +340,9 @@ def test_unreadable_time_leaves_the_clock_unknown(good: Path):
         ("n_signals", "-3", "number of signals is '-3'"),
         ("record_s", "soon", "record duration is 'soon'"),
         ("record_s", "0", "record duration is '0'"),
+        ("record_s", "-1", "record duration is '-1'"),
+        ("record_s", "1e999999", "record duration is '1e999999'"),
+        ("record_s", "900000", "span 677 days"),
         ("version", "7", "not an EDF or BDF file"),
     ],
 )

@@ -264,6 +264,18 @@ def test_the_same_label_in_another_cohort_is_not_read_with_shhs_codes():
     assert coding_of(MROS) is None
 
 
+def test_labels_without_latin_letters_do_not_match_anything():
+    signals = [SignalLabel("脑电", "uV", 128), SignalLabel("心电", "mV", 128)]
+    assert not any(resolve_channels(signals).values())
+    assert resolve_channels(signals, {"ECG": "心电"})["ECG"][0].plus == 1
+
+
+def test_a_pair_whose_reference_comes_first_in_the_file_keeps_its_stand_in():
+    signals = [SignalLabel(text, "uV", 128) for text in ("M2", "C3")]
+    found = resolve_channels(signals)["EEG_C3_A2"]
+    assert [candidate.derivation for candidate in found] == ["C3 − M2", None]
+
+
 def test_user_states_a_position_coding():
     coding = coding_of("Body EEG", "Body; 1=supine, 2=left, 3=right")
     codes, problem = position_codes(np.array([1.0, 2, 3]), coding)
