@@ -99,7 +99,8 @@ class Orchestrator:
         # Each night has its own conversation, so no number of another night can answer for it.
         config = {
             "configurable": {"thread_id": f"{thread}/{session.night.id}"},
-            "max_concurrency": 1,
+            # One tool at a time, so runs repeat exactly; LangGraph's stream holds the other thread.
+            "max_concurrency": 2,
             "recursion_limit": 100,
         }
         agent = self._agent()

@@ -11,7 +11,6 @@ from langchain_core.messages import (
     AIMessageChunk,
     AnyMessage,
     HumanMessage,
-    RemoveMessage,
     ToolMessage,
 )
 
@@ -61,8 +60,8 @@ class Run:
         self.config = config
         self.session = session
         self.streams_early = streams_early
-        self.known = [message.id for message in self._messages()]
-        self.facts = Facts.of(self._messages(), night_line(session))
+        self.before = self._messages()
+        self.facts = Facts.of(self.before, night_line(session))
         self.calls: dict[str, CalledTool] = {}
         self.artifacts: list[Any] = []
         self.draft = ""
@@ -101,15 +100,12 @@ class Run:
         )
 
     def close(self) -> None:
-        """Take back what an unfinished run left in the conversation."""
+        """Take the conversation back to where it was, if the run came to no end."""
         if self.is_complete:
             return
-        left = [message for message in self._messages() if message.id not in self.known]
-        if left:
-            self.agent.update_state(
-                self.config,
-                {"messages": [RemoveMessage(id=str(message.id)) for message in left]},
-            )
+        self.agent.checkpointer.delete_thread(self.config["configurable"]["thread_id"])
+        if self.before:
+            self.agent.update_state(self.config, {"messages": self.before}, as_node="model")
 
     def _messages(self) -> list[AnyMessage]:
         return list(self.agent.get_state(self.config).values.get("messages", []))
