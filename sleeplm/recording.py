@@ -220,7 +220,17 @@ class Recording:
         )
 
     def to_raw(self) -> BaseRaw:
-        """The recording as an MNE ``Raw`` at 64 Hz: voltages in volts, all else as it is."""
+        """The recording as an MNE ``Raw`` at 64 Hz: voltages in volts, all else as it is.
+
+        Complete epochs only; gaps become ``BAD_ACQ_SKIP`` annotations.
+
+        Raises
+        ------
+        RecordingError
+            There is not one complete epoch.
+        """
+        if self.n_epochs == 0:
+            raise RecordingError("the recording has no complete 30-s epoch to hand to MNE")
         import mne
 
         kinds = {"ECG": "ecg", "EOG": "eog", "EEG": "eeg", "EMG": "emg"}
@@ -236,10 +246,12 @@ class Recording:
         if self.start is not None:
             # MNE insists on a zone; the clock time is kept as written and called UTC.
             raw.set_meas_date(self.start.replace(tzinfo=UTC))
+        length_s = self.n_epochs * EPOCH_S
+        gaps = [(begin, min(end, length_s)) for begin, end in self.gaps if begin < length_s]
         raw.set_annotations(
             mne.Annotations(
-                [start_s for start_s, _ in self.gaps],
-                [end_s - start_s for start_s, end_s in self.gaps],
+                [begin for begin, _ in gaps],
+                [end - begin for begin, end in gaps],
                 "BAD_ACQ_SKIP",
                 orig_time=raw.info["meas_date"],
             )
@@ -732,6 +744,7 @@ def _read_stepped(
             else None
         )
         codes, problem = position_codes(held, candidate.position, standing)
+        problem = problem.replace("LABEL", candidate.label) if problem else None
         for start_s, end_s in _gaps(reader):
             codes[_sample(start_s) : _sample(end_s)] = POSITION_CODES["unknown"]
         return _Outcome(codes, source, [*problems, *([problem] if problem else [])])

@@ -137,6 +137,14 @@ def test_position_is_unknown_inside_a_gap(make_edf: Callable[..., Path]):
     assert set(position[100 * 64 :]) == {2}
 
 
+def test_gaps_survive_the_way_through_mne(clocked: Path):
+    put(clocked, "reserved", "EDF+D")
+    set_onsets(clocked, [float(s) if s < 20 else s + 100.5 for s in range(SECONDS)])
+    again = Recording.from_raw(read_recording(clocked).to_raw())
+    assert again.gaps == [(20.0, 120.5)]
+    assert np.all(again.signals["EEG_C3_A2"][21 * 64 : 120 * 64] == 0)
+
+
 def test_gaps_in_a_file_that_calls_itself_continuous_are_kept_and_said(clocked: Path):
     set_onsets(clocked, [float(s) if s < 30 else s + 10.0 for s in range(SECONDS)])
     recording = read_recording(clocked)
@@ -292,6 +300,8 @@ def test_a_file_of_seconds_is_readable_and_has_no_epoch(make_edf: Callable[..., 
     assert (recording.n_epochs, recording.duration_s) == (0, 5)
     assert recording.signals["ECG"].shape == (0,)
     assert "not one complete 30-s epoch" in problems_of(recording)
+    with pytest.raises(RecordingError, match="no complete 30-s epoch"):
+        recording.to_raw()
 
 
 def test_fractional_record_duration_keeps_the_rate(make_edf: Callable[..., Path]):

@@ -383,7 +383,8 @@ def test_nox_recording_maps_every_channel_with_plausible_values(shared_data: Pat
     assert 50 < signals["HR"].min() <= signals["HR"].max() < 90
     # Lying at −53°: on a side, and the export does not say on which.
     assert set(signals["POS"]) == {-1}
-    assert any("which sign is left" in text for text in recording.problems)
+    said = next(text for text in recording.problems if "which sign is left" in text)
+    assert 'POS="PosAngle; positive=left"' in said
     side = read_recording(
         shared_data / "nox-a1-rsleep" / "subject1.edf", {"POS": "PosAngle; positive=right"}
     )
