@@ -29,6 +29,8 @@ __all__ = ["CaseRow", "CaseStore", "Hit"]
 LEVELS = ("epochs", "nights")
 #: Chroma takes 5,461 rows at most; a few hundred are fastest and keep memory small.
 BATCH_ROWS = 500
+#: How many rows of the night that is left out a search passes over before it filters.
+SPARE_ROWS = 50
 _LOCK_NAME = "writer.lock"
 _GENERATION_NAME = "generation"
 _SCHEMA = 1
@@ -349,19 +351,35 @@ class CaseStore:
         self._refresh()
         collection = self._collections[level]
         conditions: list[dict[str, Any]] = [{key: value} for key, value in (filters or {}).items()]
-        if exclude_night is not None:
-            conditions.append({"night": {"$ne": exclude_night}})
+        barred = set(exclude)
+
+        def allowed(hits: list[Hit]) -> list[Hit]:
+            return [
+                hit
+                for hit in hits
+                if hit.night != exclude_night and (hit.night, hit.epoch) not in barred
+            ][:limit]
+
+        # A filter costs Chroma far more than rows too many, so the night is left out afterwards
+        # as long as that leaves enough.
+        spare = SPARE_ROWS if exclude_night is not None else 0
+        hits = allowed(self._query(collection, vector, limit + len(exclude) + spare, conditions))
+        if len(hits) < limit and exclude_night is not None:
+            conditions = [*conditions, {"night": {"$ne": exclude_night}}]
+            hits = allowed(self._query(collection, vector, limit + len(exclude), conditions))
+        return hits
+
+    def _query(
+        self, collection: Any, vector: np.ndarray, limit: int, conditions: list[dict[str, Any]]
+    ) -> list[Hit]:
         where = {"$and": conditions} if len(conditions) > 1 else next(iter(conditions), None)
-        # A filter costs Chroma far more than a few rows too many.
-        wanted = min(limit + len(exclude), max(collection.count(), 1))
         found = collection.query(
             query_embeddings=[vector],
-            n_results=wanted,
+            n_results=min(limit, max(collection.count(), 1)),
             where=where,
             include=["metadatas", "distances"],
         )
-        barred = set(exclude)
-        hits = [
+        return [
             Hit(
                 night=str(facts["night"]),
                 epoch=int(facts["epoch"]) if "epoch" in facts else None,
@@ -374,7 +392,6 @@ class CaseStore:
             )
             for facts, distance in zip(found["metadatas"][0], found["distances"][0], strict=True)
         ]
-        return [hit for hit in hits if (hit.night, hit.epoch) not in barred][:limit]
 
     # ── readers and a writer ─────────────────────────────────────────────────────────────────
     def _read_generation(self) -> str:

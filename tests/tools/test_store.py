@@ -84,6 +84,16 @@ def test_excluded_epochs_nights_and_filters_hold(folder: Path) -> None:
         assert both == []
 
 
+def test_a_night_is_left_out_also_where_it_holds_all_the_nearest_rows(folder: Path) -> None:
+    near = [CaseRow(np.eye(DIMENSION)[0] + 1e-3 * i * np.eye(DIMENSION)[1]) for i in range(200)]
+    far = [CaseRow(np.eye(DIMENSION)[2])]
+    with CaseStore(folder, "model@1", DIMENSION, write=True) as store:
+        store.put_night("night-a", near, near[0])
+        store.put_night("night-b", far, far[0])
+        hits = store.search(near[0].embedding, 1, exclude_night="night-a")
+        assert [(hit.night, hit.epoch) for hit in hits] == [("night-b", 1)]
+
+
 def test_a_removed_night_is_gone_from_every_collection(folder: Path) -> None:
     with CaseStore(folder, "other@2", DIMENSION, write=True) as store:
         put(store, "night-a", 1)
