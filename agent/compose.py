@@ -35,14 +35,14 @@ Focus = tuple[Evidence | None, list[Any]]
 
 CAN_ASK = (
     "You can ask for counts and places of events (“How many obstructive apneas were there, and in "
-    "which stage?”, “Where is the longest apnea?”), for figures of the report (“What is the AHI?”), "
-    "for a description (“Describe the brain at 02:30”), for similar epochs (“Are there epochs like "
-    "epoch 120?”), or for a summary (“How was the night?”)."
+    "which stage?”, “Where is the longest apnea?”), for figures of the report (“What is the "
+    "AHI?”), for a description (“Describe the brain in REM”, or at any clock time or epoch), for "
+    "epochs that resemble one, or for a summary (“How was the night?”)."
 )
 REFUSAL = (
-    "I cannot answer that: SleepLM is for research use only, and it gives no diagnosis, no treatment "
+    "I cannot answer that: SleepLM is for research use only, and gives no diagnosis, no treatment "
     "advice and no prediction. What it can show are the figures a clinician would look at: the "
-    "apnea-hypopnea index by stage and position, desaturations and time below 90 % SpO2, arousals, "
+    "apnea-hypopnea index by stage and position, desaturations and the lowest oxygen, arousals, "
     "sleep stages, and where each event lies in the night."
 )
 # What each system's answer states first, where it was measured.
@@ -57,10 +57,6 @@ _TWINS = (("thx_rate_bpm", "abd_rate_bpm", "af_rate_bpm"), ("eeg_c3_delta_pct", 
           ("ecg_rate_bpm", "hr_mean_bpm"))  # fmt: skip
 _SYSTEM_WORDS = {"cardiac": "the heart", "respiratory": "breathing", "brain": "the brain",
                  "somatic": "muscle and body position", "stage_event": "stages and events"}  # fmt: skip
-_MORE = {
-    "hypopnea": "What was the lowest oxygen, and when?",
-    "apnea": "Where is the longest apnea?",
-}
 
 
 def compose(requests: list[Request], results: Results, focus: Focus) -> tuple[str, list[str]]:
@@ -149,7 +145,7 @@ def _counted(request: Request, found: EventList) -> str:
         key=lambda e: e.value or 0.0,
     )  # fmt: skip
     if found.total == 1 and found.events:
-        text += f" It is {event_clause(found.events[0], with_kind=bool(found.kinds))}."
+        text += f" It is {event_clause(found.events[0])}."
     elif request.wants_place and found.events:
         shown = found.events[:5]
         lead = "They are at" if len(shown) == found.total else "The first are at"
@@ -181,9 +177,9 @@ def _picked(request: Request, first: EventList, last: EventList) -> str:
         head = (
             f"The {lead} {name}{scope_words(first.scope)} began at {event.clock} [{event.source}]"
         )
-    text = f"{head}: {event_clause(event, with_kind=bool(first.kinds))}."
+    text = f"{head}: {event_clause(event, with_duration=request.picks != 'most')}."
     if first.total > 1:
-        text += f" It is one of {first.total}{rate(first)}."
+        text += f" It is one of {first.total} {noun(request.query, first.total)}{rate(first)}."
     return _with_source_note(text, first)
 
 
@@ -199,14 +195,14 @@ def _quantity(request: Request, results: Results, focus: Focus) -> str:
         if name in ("stage_minutes", "position_minutes"):
             sentences.append(_shares(name, summary, request.focus))
             continue
-        sentence = f"The {quantity_clause(name, summary)}"
+        sentence = f"The {quantity_clause(name, summary, verb='was')}"
         held = summary.quantity(name)
         if held.value is not None:
-            if request.wants_place and name in ("spo2_nadir", "hr_max", "hr_min"):
-                place = _place_of(name, places)
-                sentence += f", in {place}" if place else ""
             if held.note:
                 sentence += f" ({held.note})"
+            if request.wants_place and name in ("spo2_nadir", "hr_max", "hr_min"):
+                place = _place_of(name, places)
+                sentence += f", at {place}" if place else ""
         sentences.append(f"{sentence}.")
     if "ahi" in request.quantities and summary.severity.word:
         sentences.append(_severity(summary))
@@ -289,7 +285,9 @@ def _quantities_of_part(request: Request, results: Results) -> str:
         if found is None:
             sentences.append(_failed(result.error or "no result"))
         elif isinstance(found, NightReport):
-            sentences.append(f"The {quantity_clause(how.partition(':')[2], found.summary)}.")
+            sentences.append(
+                f"The {quantity_clause(how.partition(':')[2], found.summary, verb='was')}."
+            )
         elif isinstance(found, EventList):
             number = "not known, as there was no sleep" if found.per_hour is None else (
                 f"{found.per_hour:.1f}/h [{found.source}]")  # fmt: skip
@@ -305,7 +303,7 @@ def _quantities_of_part(request: Request, results: Results) -> str:
 def _only_for_the_night(name: str, request: Request, results: Results) -> str:
     for result in results.values():
         if isinstance(result.artifact, NightReport):
-            clause = quantity_clause(name, result.artifact.summary)
+            clause = quantity_clause(name, result.artifact.summary, verb="was")
             return f"For the whole night the {clause}; it is not split by parts of the night."
     return _failed("this figure is not split by parts of the night")
 
@@ -403,7 +401,8 @@ def _summary(request: Request, results: Results, focus: Focus) -> str:
 
     sentences = []
     if s.tst.value is not None:
-        sentences.append(f"The {known('tst', 'sleep_efficiency', 'sleep_onset_latency', 'waso')}.")
+        sleep = known("tst", "sleep_efficiency", "sleep_onset_latency", "waso")
+        sentences.append(f"{sleep[0].upper()}{sleep[1:]}.")
     if any(q.value is not None for q in s.stage_minutes.values()):
         sentences.append(_shares("stage_minutes", s, ""))
     breathing = known("ahi", "odi3")

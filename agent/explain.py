@@ -165,9 +165,9 @@ def _compare_rates(first: EventList, second: EventList, names: tuple[str, str]) 
     if first.per_hour is None or second.per_hour is None:
         return f"The {what} cannot be compared: there is no sleep in one of the two parts."
     return (
-        f"The {what} were {first.in_sleep} in sleep in {_the(names[0])} ({first.per_hour:.1f}/h) and "
-        f"{second.in_sleep} in {_the(names[1])} ({second.per_hour:.1f}/h) [{first.source}]: the rate is "
-        f"{_rate_verdict(first.per_hour, second.per_hour, names)}."
+        f"{what[0].upper()}{what[1:]} per hour of sleep: {first.per_hour:.1f} in {_the(names[0])} "
+        f"({first.in_sleep}) and {second.per_hour:.1f} in {_the(names[1])} ({second.in_sleep}) "
+        f"[{first.source}], {_rate_verdict(first.per_hour, second.per_hour, names)}."
     )
 
 

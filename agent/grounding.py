@@ -171,8 +171,8 @@ class Facts:
     def add_tool_message(self, message: ToolMessage) -> None:
         """Add a tool's text and artifact."""
         self.add_text(message.text)
-        if isinstance(message.artifact, BaseModel):
-            self._add_tree(message.artifact.model_dump(), "")
+        # A checkpointer gives the artifacts of earlier questions back as plain dictionaries.
+        self._add_tree(message.artifact, "")
 
     def add_text(self, text: str) -> None:
         """Add every number, clock time and epoch of a trusted text."""
@@ -284,7 +284,10 @@ class GroundingMiddleware(AgentMiddleware[AgentState[Any], "Session"]):
                 AIMessage(
                     content=marked(answer.text, facts),
                     id=answer.id,
-                    additional_kwargs={UNVERIFIED_KEY: list(dict.fromkeys(wrong))},
+                    additional_kwargs={
+                        **answer.additional_kwargs,
+                        UNVERIFIED_KEY: list(dict.fromkeys(wrong)),
+                    },
                 )
             )
         return {"messages": changes} if changes else None

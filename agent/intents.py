@@ -177,7 +177,9 @@ def _direct(text: str, span: NightSpan | None) -> list[Request]:
     if words.SIMILAR.search(text):
         return [_similar(text, time)]
     if words.WHY.search(text) and (subject := _subject(text)):
-        return [Request(Intent.EXPLAIN, subject=subject, when=time.when)]
+        stage = _named_stage(text)
+        when = time.when if "stage" in time.when or not stage else time.when | {"stage": stage}
+        return [Request(Intent.EXPLAIN, subject=subject, when=when)]
     if contrast := _contrast(text, time):
         return [_comparison(text, contrast)]
     requests: list[Request] = []
@@ -235,7 +237,8 @@ def _quantity(text: str, time: TimeScope, span: NightSpan | None) -> tuple[Reque
 
 
 def _named_stage(text: str) -> str:
-    match = re.search(r"\b(?:(rem)|(n[123])|(deep)|(wake|awake))\b", text)
+    """The stage that a text names, in whatever grammar; "wake" only where it is a stage."""
+    match = re.search(r"\b(?:(rem)|(n[123])|(deep)|(awake))\b", text)
     if match is None:
         return ""
     return "R" if match[1] else match[2].upper() if match[2] else "N3" if match[3] else "W"

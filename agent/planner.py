@@ -157,8 +157,15 @@ def _result(message: ToolMessage) -> Result:
         for lead in _LEADS:
             reason = reason.removeprefix(lead)
         return Result(None, message.text, reason)
-    artifact = message.artifact if isinstance(message.artifact, Artifact) else None
-    return Result(artifact, message.text)
+    return Result(_artifact(message.artifact), message.text)
+
+
+def _artifact(held: Any) -> Artifact | None:
+    """An artifact of this question, or of an earlier one, which a checkpointer keeps as a dict."""
+    if isinstance(held, Artifact) or held is None:
+        return held
+    kind = EventList if held.get("tool") == "locate_events" else Artifact
+    return kind.model_validate(held)
 
 
 def _focus(

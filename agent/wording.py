@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 MODEL_NOTE = (
-    "No scoring of these was found for this night, so the answer comes from the model's own reading "
+    "No scoring of these was found for this night, so they come from the model's own reading "
     "[model]."
 )
 STAGE_WORDS = {"R": "REM", "W": "wake", "unscored": "unscored epochs"}
@@ -93,14 +93,12 @@ def scope_words(scope: ScopeView | None) -> str:
     return f" in {text}"
 
 
-def event_clause(event: FoundEvent, with_kind: bool = True) -> str:
+def event_clause(event: FoundEvent, with_duration: bool = True) -> str:
     """ "an obstructive apnea of 58.0 s in N2, supine, lowest SpO2 84.0 % [measured] [epoch …]"."""
-    parts = []
-    if with_kind and event.kind != "described":
-        words = kind_words(event.kind)
-        parts.append(f"{'an' if words[0] in 'aeio' else 'a'} {words} of {event.duration_s:.1f} s")
-    else:
-        parts.append(f"{event.duration_s:.1f} s")
+    words = "place" if event.kind == "described" else kind_words(event.kind)
+    parts = [f"{'an' if words[0] in 'aeio' else 'a'} {words}"]
+    if with_duration:
+        parts[0] += f" of {event.duration_s:.1f} s"
     parts[0] += f" in {stage_word(event.stage)}"
     if event.position:
         parts.append(event.position)
@@ -109,14 +107,17 @@ def event_clause(event: FoundEvent, with_kind: bool = True) -> str:
     return f"{', '.join(parts)} {cite(event.epoch, event.clock)}"
 
 
-def quantity_clause(name: str, summary: NightSummary) -> str:
-    """ "AHI 22.4/h [expert]", or why it is not known."""
+def quantity_clause(name: str, summary: NightSummary, verb: str = "") -> str:
+    """ "AHI 22.4/h [expert]" ("AHI was …" with a verb), or why it is not known."""
     quantity: Quantity = summary.quantity(name)
     head, _, key = name.partition(".")
     title = _title(head) + (f" {stage_word(key)}" if key else "")
     if quantity.value is None:
         return f"{title} is not known: {quantity.note}"
-    return f"{title} {value_words(quantity.value, quantity.unit)} [{quantity.source}]"
+    if verb and name == "awakenings":
+        verb = "count was"
+    words = value_words(quantity.value, quantity.unit)
+    return f"{title}{f' {verb}' if verb else ''} {words} [{quantity.source}]"
 
 
 def _title(name: str) -> str:
