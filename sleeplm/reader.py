@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ Span = tuple[float, float, float]
 """(start_s, end_s, score 0–1) within an epoch."""
 
 CAPTION_EPOCHS = 64
+CACHE_BYTES = 3 * 2**29
 KEPT_READINGS = 2
 KEPT_TEXTS = 4096
 CHUNK_BYTES = 128 * 2**20
@@ -110,6 +112,7 @@ class SleepLM:
         self.weights_sha256 = weights_sha256
         self._readings: OrderedDict[bytes, _Reading] = OrderedDict()
         self._texts: dict[str, np.ndarray] = {}
+        self._lock = threading.RLock()  # the page asks from several threads
 
     # ── loading and saving ───────────────────────────────────────────────────────────────────
     @classmethod
@@ -289,17 +292,36 @@ class SleepLM:
         widest = config.transformer_width * (2 * config.mlp_ratio + 6)
         return max(1, min(64, int(CHUNK_BYTES / (4 * tokens * widest))))
 
+    def _caption_epochs(self, systems: int, length: int) -> int:
+        """Epochs per batch of captions: keys and values of all layers stay within CACHE_BYTES."""
+        config = self.config
+        token_bytes = 2 * 4 * config.width
+        layers = config.text_cfg.layers + config.multimodal_cfg.layers
+        of_caption = (length + config.prefix_len) * layers * token_bytes
+        memory = config.biosignals_cfg.decoder_tokens + len(config.number_fields)
+        if config.extensions.decoder_memory == "all":
+            memory += config.biosignals_cfg.input_channels * config.biosignals_cfg.patches
+        of_epoch = systems * of_caption + memory * config.multimodal_cfg.layers * token_bytes
+        return max(1, min(CAPTION_EPOCHS, CACHE_BYTES // of_epoch))
+
     def _features(self, signals: np.ndarray) -> SignalFeatures:
         return self.model.encode_signal(torch.from_numpy(signals).to(self.device))
 
-    @torch.inference_mode()
     def _read(self, signals: np.ndarray, progress: Progress | None = None) -> _Reading:
         """One pass of the encoder, kept by the content of the signals."""
         signals = np.ascontiguousarray(self._check(signals))
         key = hashlib.blake2b(signals.data, digest_size=16).digest()
-        if key in self._readings:
-            self._readings.move_to_end(key)
+        with self._lock:
+            if key in self._readings:
+                self._readings.move_to_end(key)
+            else:
+                self._readings[key] = self._read_anew(signals, progress)
+                while len(self._readings) > KEPT_READINGS:
+                    self._readings.popitem(last=False)
             return self._readings[key]
+
+    @torch.inference_mode()
+    def _read_anew(self, signals: np.ndarray, progress: Progress | None) -> _Reading:
         parts: dict[str, list[torch.Tensor]] = {
             name: [] for name in ("embedding", "stage", "event", "numbers", "grounding")
         }
@@ -325,17 +347,13 @@ class SleepLM:
 
         embeddings = joined("embedding")
         assert embeddings is not None
-        reading = _Reading(
+        return _Reading(
             embeddings=embeddings,
             stage_probabilities=joined("stage"),
             event_probabilities=joined("event"),
             numbers=joined("numbers"),
             grounding=torch.cat(parts["grounding"])[:count] if parts["grounding"] else None,
         )
-        self._readings[key] = reading
-        while len(self._readings) > KEPT_READINGS:
-            self._readings.popitem(last=False)
-        return reading
 
     def _numbers_in_units(self, features: SignalFeatures) -> torch.Tensor:
         """Predicted measurements [B, F]; nan for channels that were not recorded."""
@@ -406,19 +424,19 @@ class SleepLM:
         """Embeddings of texts, float32 [M, embed_dim], unit length; kept by text."""
         if isinstance(texts, str):
             texts = [texts]
-        new = [text for text in dict.fromkeys(texts) if text not in self._texts]
-        # Texts of like length together: the tower runs to the longest of a batch only.
-        new.sort(key=len)
-        for start in range(0, len(new), 64):
-            batch = new[start : start + 64]
-            ids = self.tokenizer.batch(batch, self.config.text_cfg.context_length)
-            embeddings = self.model.encode_text(ids.to(self.device)).float().cpu().numpy()
-            if len(self._texts) > KEPT_TEXTS:
-                self._texts = {text: self._texts[text] for text in texts if text in self._texts}
-            self._texts.update(zip(batch, embeddings, strict=True))
         if not texts:
             return np.zeros((0, self.embed_dim), dtype=np.float32)
-        return np.stack([self._texts[text] for text in texts])
+        with self._lock:
+            # Texts of like length together: the tower runs to the longest of a batch only.
+            new = sorted({text for text in texts if text not in self._texts}, key=len)
+            if len(self._texts) > KEPT_TEXTS:
+                self._texts = {text: self._texts[text] for text in texts if text in self._texts}
+            for start in range(0, len(new), 64):
+                batch = new[start : start + 64]
+                ids = self.tokenizer.batch(batch, self.config.text_cfg.context_length)
+                embeddings = self.model.encode_text(ids.to(self.device)).float().cpu().numpy()
+                self._texts.update(zip(batch, embeddings, strict=True))
+            return np.stack([self._texts[text] for text in texts])
 
     def caption(
         self,
@@ -477,9 +495,9 @@ class SleepLM:
         )
         texts: dict[str, list[str]] = {system: [] for system in systems}
         slots = [-1] * (self.config.prefix_len - 1)
-        for start in range(0, len(signals), CAPTION_EPOCHS):
-            part = signals[start : start + CAPTION_EPOCHS]
-            chunk = self._chunk
+        size, chunk = self._caption_epochs(max(len(systems), 1), length), self._chunk
+        for start in range(0, len(signals), size):
+            part = signals[start : start + size]
             memory = torch.cat(
                 [
                     self._features(part[first : first + chunk]).memory

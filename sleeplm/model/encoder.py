@@ -97,31 +97,31 @@ class RotaryEmbedding(nn.Module):
 
     def __init__(self, head_dim: int, learned: bool) -> None:
         super().__init__()
-        self._tables: tuple[Tensor, Tensor] | None = None
+        self._turns: Tensor | None = None
         if learned:
             self.freqs = nn.Parameter(torch.empty(head_dim // 2).normal_(std=0.02))
         else:
             self.register_buffer("freqs", rope_frequencies(head_dim))
 
-    def tables(self, length: int) -> tuple[Tensor, Tensor]:
-        """Cosine and sine [length, d/2] in float32; of a fixed series computed once."""
+    def turns(self, length: int) -> Tensor:
+        """Unit complex numbers [length, d/2] of the angles; of a fixed series computed once."""
         if isinstance(self.freqs, nn.Parameter):
             return self._compute(length)
-        kept = self._tables
-        if kept is None or kept[0].shape[0] != length or kept[0].device != self.freqs.device:
-            # Tables made in inference mode could not be used in training later.
+        kept = self._turns
+        if kept is None or kept.shape[0] != length or kept.device != self.freqs.device:
+            # A table made in inference mode could not be used in training later.
             with torch.inference_mode(False), torch.no_grad():
-                self._tables = kept = self._compute(length)
+                self._turns = kept = self._compute(length)
         return kept
 
-    def _compute(self, length: int) -> tuple[Tensor, Tensor]:
+    def _compute(self, length: int) -> Tensor:
         freqs = self.freqs.float()
         positions = torch.arange(length, dtype=torch.float32, device=freqs.device)
         angles = torch.outer(positions, freqs)
-        return angles.cos(), angles.sin()
+        return torch.complex(angles.cos(), angles.sin())
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        self._tables = None
+        self._turns = None
         super()._load_from_state_dict(*args, **kwargs)
 
 
@@ -130,12 +130,13 @@ def rope_frequencies(head_dim: int) -> Tensor:
     return 1.0 / 10000.0 ** (torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim)
 
 
-def rotate(x: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
-    """Turn the interleaved pairs (2j, 2j+1) of x [..., L, d] by the angles of ``tables``."""
-    cos, sin = tables
-    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
-    turned = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
-    return turned.flatten(-2).to(x.dtype)
+def rotate(x: Tensor, turns: Tensor) -> Tensor:
+    """Turn the interleaved pairs (2j, 2j+1) of x [..., L, d] by their angles, in float32.
+
+    A pair times a unit complex number is (even·cos − odd·sin, even·sin + odd·cos).
+    """
+    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)
 
 
 class RotaryAttention(nn.Module):
@@ -155,10 +156,10 @@ class RotaryAttention(nn.Module):
         def split(projected: Tensor) -> Tensor:  # [N, L, D] → [N, heads, L, d]
             return projected.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
-        tables = self.rotary_emb.tables(x.shape[1])
+        turns = self.rotary_emb.turns(x.shape[1])
         mixed = F.scaled_dot_product_attention(
-            rotate(split(self.q_proj(x)), tables),
-            rotate(split(self.k_proj(x)), tables),
+            rotate(split(self.q_proj(x)), turns),
+            rotate(split(self.k_proj(x)), turns),
             split(self.v_proj(x)),
             dropout_p=self.dropout if self.training else 0.0,
         )

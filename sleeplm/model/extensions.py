@@ -213,7 +213,9 @@ class GroundingHead(nn.Module):
 
     def logits(self, grounding: Tensor, phrases: Tensor) -> Tensor:
         """Unit vectors [B, bins, E] and unit text embeddings [M, E] → logits [B, bins, M]."""
-        return self.log_scale.exp() * (grounding @ phrases.to(grounding.dtype).T) + self.bias
+        with torch.autocast(grounding.device.type, enabled=False):
+            cosines = grounding.float() @ phrases.float().T
+            return self.log_scale.exp() * cosines + self.bias
 
 
 class Extensions(nn.Module):
