@@ -82,6 +82,8 @@ def _found(request: Request, results: Results, focus: Focus) -> list[Any]:
 
 def _failed(reason: str) -> str:
     reason = reason.strip().rstrip(".")
+    if reason.startswith("there is no"):
+        return f"{reason[0].upper()}{reason[1:]}."
     return f"That cannot be answered: {reason}."
 
 
@@ -100,6 +102,8 @@ def _locate(request: Request, results: Results, focus: Focus) -> str:
 
 def _none_found(request: Request, found: EventList) -> str:
     text = f"There were no {noun(request.query, 2)}{_limits(request)}{scope_words(found.scope)} [{found.source}]."
+    if "perhaps they were not scored" in found.text:
+        text += " The scoring holds none in the whole night; perhaps they were not scored."
     if found.reaching_in:
         event = found.reaching_in[0]
         text += f" One began before and reaches into it {cite(event.epoch, event.clock)}."
@@ -136,7 +140,7 @@ def _counted(request: Request, found: EventList) -> str:
     )
     if len(found.by_kind) > 1:
         text += f" By kind: {_counts(found.by_kind)}."
-    if found.total > 1 or request.wants_stage:
+    if (found.total > 1 and len(found.by_stage) > 1) or request.wants_stage:
         text += f" By stage: {_counts(found.by_stage)}."
     if request.wants_position or len(set(found.by_position) - {"unknown"}) > 1:
         text += f" By position: {_counts(found.by_position)}."
@@ -260,14 +264,14 @@ def _shares(name: str, summary: NightSummary, focus: str) -> str:
         text = f"{stage_word(key)} {value_words(quantity.value, quantity.unit)}"
         percent = summary.stage_percent.get(key) if name == "stage_minutes" else None
         if percent is not None and percent.value is not None:
-            text += (
-                f", {percent.value:.1f} % of sleep" if key == focus else f" ({percent.value:.1f} %)"
-            )
+            share = f"{percent.value:.1f} %"
+            text += f" ({share} of sleep)" if key == focus else f" ({share})"
         words.append(text)
     source = next(iter(known.values())).source
     if focus in known:
         rest = f" The others: {', '.join(words[1:])}." if len(words) > 1 else ""
-        return f"There were {words[0].split(' ', 1)[1]} of {stage_word(focus)} [{source}].{rest}"
+        where = stage_word(focus) if name == "stage_minutes" else f"sleep in the {focus} position"
+        return f"There were {words[0].split(' ', 1)[1]} of {where} [{source}].{rest}"
     lead = "Time by stage" if name == "stage_minutes" else "Sleep by position"
     return f"{lead} [{source}]: {', '.join(words)}."
 
@@ -334,51 +338,81 @@ def _describe(request: Request, results: Results, focus: Focus) -> str:
 
 def _descriptions(found: list[Any]) -> str:
     described = [artifact for artifact in found if isinstance(artifact, Description)]
-    failures = [reason for reason in found if isinstance(reason, str)]
+    failures = list(dict.fromkeys(reason for reason in found if isinstance(reason, str)))
     if not described:
         return _failed(failures[0])
-    several = len(described) > 1
-    texts = [_one_description(artifact, with_caption=not several or artifact.system != "stage_event",
-                              short=several) for artifact in described]  # fmt: skip
-    place = scope_words(described[0].scope)
-    lead = f"{place.strip()[:1].upper()}{place.strip()[1:]}: " if place and several else ""
-    return " ".join(
-        [lead + texts[0], *texts[1:], *(f"{r.rstrip('.')}." for r in dict.fromkeys(failures))]
-    )
+    if len(described) == 1:
+        return " ".join([_one_description(described[0]), *map(_failed, failures)])
+    place = scope_words(described[0].scope).strip()
+    lead = f"{place[0].upper()}{place[1:]}: " if place else ""
+    texts = [_brief_description(artifact, len(described) < 3) for artifact in described]
+    return lead + " ".join([*filter(None, texts), *map(_failed, failures)])
 
 
-def _one_description(found: Description, with_caption: bool, short: bool) -> str:
+def _one_description(found: Description) -> str:
+    """A system over a part of the night, in full."""
+    where = scope_words(found.scope)
     name = _SYSTEM_WORDS[found.system]
+    sentences: list[str] = []
+    if found.system == "stage_event":
+        sentences += [f"{_stage_shares(found)}.", _events_line(found)]
+    elif found.system == "somatic" and found.shares:
+        sentences.append(f"Body position{where} [measured]: {_position_shares(found)}.")
+    if clauses := _headline_clauses(found, 3):
+        lead = f"{name[0].upper()}{name[1:]}{where}"
+        sentences.append(f"{lead}: {'; '.join(clauses)} [measured].")
+    if found.captions:
+        sentences.append(f"SleepLM writes {_caption(found)} [model].")
+    if found.missing:
+        sentences.append(f"Not recorded: {', '.join(found.missing)}.")
+    return " ".join(filter(None, sentences))
+
+
+def _brief_description(found: Description, with_caption: bool) -> str:
+    """One of several systems: its first figures, and the model's words where there is room."""
+    if found.system == "stage_event":
+        is_one = len(found.shares) == 1
+        stage = (
+            f"stage {stage_word(found.shares[0].name)} [{found.shares_source}]" if is_one else ""
+        )
+        events = _events_line(found).partition(";")[0].rstrip(".")
+        return f"{stage or _stage_shares(found, short=True)}. {events}."
+    clauses = _headline_clauses(found, 2)
+    if found.system == "somatic" and found.shares:
+        clauses.insert(0, f"position {_position_shares(found)}")
+    name = _SYSTEM_WORDS[found.system]
+    sentences = []
+    if clauses:
+        sentences.append(f"{name[0].upper()}{name[1:]}: {'; '.join(clauses[:2])} [measured].")
+    if found.captions and with_caption:
+        sentences.append(f"SleepLM writes on {name} {_caption(found)} [model].")
+    return " ".join(sentences)
+
+
+def _headline_clauses(found: Description, limit: int) -> list[str]:
     held = {field.field: field for field in found.measured}
     chosen = [wanted for wanted in _HEADLINES.get(found.system, ()) if wanted in held]
     for twins in _TWINS:
-        chosen = [
-            one for one in chosen if one not in twins or one == next(t for t in twins if t in held)
-        ]
-    clauses = [measured_clause(held[one]) for one in chosen[: 2 if short else 3]]
-    where = "" if short else scope_words(found.scope)
-    sentences: list[str] = []
-    if found.system == "stage_event":
-        sentences.append(f"{_stage_shares(found, short)}.")
-        events = next((line for line in found.text.splitlines() if line.startswith("Events")), "")
-        if events:
-            sentences.append(events if events.endswith(".") else f"{events}.")
-    elif found.system == "somatic" and found.shares:
-        shares = ", ".join(f"{s.name} {value_words(s.minutes, 'min')}" for s in found.shares)
-        sentences.append(f"Body position{where} [measured]: {shares}.")
-    if clauses:
-        lead = f"{name[0].upper()}{name[1:]}{where}"
-        sentences.append(f"{lead}: {'; '.join(clauses)} [measured].")
-    if with_caption and found.captions:
-        caption = found.captions[len(found.captions) // 2]
-        words = caption.text.strip().rstrip(".")
-        about = f" on {name}" if short else ""
-        sentences.append(
-            f"SleepLM writes{about} {cite(caption.epoch, caption.clock)}: “{words}” [model]."
-        )
-    if found.missing and not short:
-        sentences.append(f"Not recorded: {', '.join(found.missing)}.")
-    return " ".join(sentences)
+        known = [one for one in twins if one in held]
+        chosen = [one for one in chosen if one not in known[1:]]
+    return [measured_clause(held[one]) for one in chosen[:limit]]
+
+
+def _caption(found: Description) -> str:
+    caption = found.captions[len(found.captions) // 2]
+    words = caption.text.strip().rstrip(".")
+    return f"{cite(caption.epoch, caption.clock)}: “{words}”"
+
+
+def _events_line(found: Description) -> str:
+    line = next((line for line in found.text.splitlines() if line.startswith("Events")), "")
+    return line if not line or line.endswith(".") else f"{line}."
+
+
+def _position_shares(found: Description) -> str:
+    if len(found.shares) == 1:
+        return found.shares[0].name
+    return ", ".join(f"{s.name} {value_words(s.minutes, 'min')}" for s in found.shares)
 
 
 def _stage_shares(found: Description, short: bool = False) -> str:

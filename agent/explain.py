@@ -120,8 +120,8 @@ def _compare_report(request: Request, summary: NightSummary) -> str:
         unknown, name = (one, names[0]) if one.value is None else (other, names[1])
         return f"The AHI {name} is not known: {unknown.note}."
     text = (
-        f"The AHI was {value_words(one.value, one.unit)} {_in(names[0])} and "
-        f"{value_words(other.value, other.unit)} {_in(names[1])} [{one.source}]: "
+        f"The AHI was {value_words(one.value, one.unit)} {_in(names[0])}{_note(one)} and "
+        f"{value_words(other.value, other.unit)} {_in(names[1])}{_note(other)} [{one.source}]: "
         f"{_verdict(one.value, other.value, names)}."
     )
     times: dict[str, Quantity] = (
@@ -133,8 +133,11 @@ def _compare_report(request: Request, summary: NightSummary) -> str:
     if known:
         lead = "Time by stage" if request.contrast == "rem" else "Sleep by position"
         text += f" {lead} [{next(iter(times.values())).source}]: {', '.join(known)}."
-    notes = [q.note for q in (one, other) if q.note]
-    return f"{text} Note: {notes[0]}." if notes else text
+    return text
+
+
+def _note(quantity: Quantity) -> str:
+    return f" ({quantity.note})" if quantity.note else ""
 
 
 def _in(name: str) -> str:

@@ -79,8 +79,9 @@ _CLOCK = re.compile(
 )
 _BARE_HOUR = re.compile(r"(?<![\w.:])(?P<hour>\d{1,2})\s*(?P<half>[ap])\.?m\b\.?", re.IGNORECASE)
 _EPOCHS = re.compile(
-    r"\b(?:epochs?|ep\.)\s*(?:numbers?|nos?\.?|#)?\s*"
-    r"(\d+(?:\s*(?:-|–|to|,|and|or|through)\s*(?:and\s+)?(?:epoch\s+)?\d+(?![.\d:]*\d:))*)(?!\s*(?:s|min|h)\b)",
+    r"(?<!per )\b(?:epochs?|ep\.)\s*(?:numbers?|nos?\.?|#)?\s*"
+    r"(\d+(?![.\d]*\d)(?:\s*(?:-|–|to|,|and|or|through)\s*(?:and\s+)?(?:epoch\s+)?"
+    r"\d+(?![.:\d]*\d|\s*(?:%|s\b|min|h\b|/)))*)(?!\s*(?:%|s\b|min\b|h\b|/))",
     re.IGNORECASE,
 )
 _CITATION = re.compile(r"\[(\d+),\s*(?=\+?\d{1,3}:\d{2})")
@@ -150,11 +151,11 @@ class Claim:
 class Facts:
     """What the tools of a conversation have said: values with units, clock times, epochs."""
 
-    values: list[tuple[float, str | None]] = field(default_factory=list)
+    values: set[tuple[float, str | None]] = field(default_factory=set)
     clocks: set[tuple[int, ...]] = field(default_factory=set)
     epochs: set[int] = field(default_factory=set)
     severities: set[str] = field(default_factory=set)
-    own_values: list[tuple[float, str | None]] = field(default_factory=list)
+    own_values: set[tuple[float, str | None]] = field(default_factory=set)
 
     @classmethod
     def of(cls, messages: Iterable[AnyMessage], night: str = "") -> Facts:
@@ -169,21 +170,32 @@ class Facts:
         return facts
 
     def add_tool_message(self, message: ToolMessage) -> None:
-        """Add a tool's text and artifact."""
-        self.add_text(message.text)
-        # A checkpointer gives the artifacts of earlier questions back as plain dictionaries.
-        self._add_tree(message.artifact, "")
+        """Add a tool's text and artifact; those of a message once read are remembered."""
+        read = _READ.get(message.id or "")
+        if read is None:
+            read = Facts()
+            read.add_text(message.text)
+            # A checkpointer gives the artifacts of earlier questions back as plain dictionaries.
+            read._add_tree(message.artifact, "")
+            if message.id:
+                _READ[message.id] = read
+                while len(_READ) > READ_LIMIT:
+                    _READ.pop(next(iter(_READ)), None)
+        self.values |= read.values
+        self.clocks |= read.clocks
+        self.epochs |= read.epochs
+        self.severities |= read.severities
 
     def add_text(self, text: str) -> None:
         """Add every number, clock time and epoch of a trusted text."""
         self._add_places(text)
         self.severities |= {match[1].lower() for match in re.finditer(
             r"\b(mild|moderate|severe)\b", text, re.IGNORECASE)}  # fmt: skip
-        self.values += [(claim.value, claim.unit) for claim in _claims(text)]
+        self.values |= {(claim.value, claim.unit) for claim in _claims(text)}
 
     def add_question(self, text: str) -> None:
         self._add_places(text)
-        self.own_values += [(claim.value, claim.unit) for claim in _claims(text)]
+        self.own_values |= {(claim.value, claim.unit) for claim in _claims(text)}
 
     def _add_places(self, text: str) -> None:
         self.clocks |= {_clock_key(match) for match in _CLOCK.finditer(text)}
@@ -208,7 +220,7 @@ class Facts:
             and name not in _PLACE_FIELDS
         ):
             known = unit.strip().lower() if unit else None
-            self.values.append((float(node), known if known in UNITS else _unit_of_field(name)))
+            self.values.add((float(node), known if known in UNITS else _unit_of_field(name)))
 
     def _add_branch(self, node: dict[Any, Any], name: str) -> None:
         unit = node.get("unit") if isinstance(node.get("unit"), str) else None
@@ -243,6 +255,11 @@ class Facts:
             if second and len(known) == 2 and known == (hour, minute) and second[0] == 0:
                 return True
         return False
+
+
+#: Facts of tool messages by message id: a long conversation is checked after every answer.
+READ_LIMIT = 512
+_READ: dict[str, Facts] = {}
 
 
 class GroundingMiddleware(AgentMiddleware[AgentState[Any], "Session"]):

@@ -164,7 +164,9 @@ def _understand_part(
         bare = words.FOLLOW.sub("", text).strip(" ,")
         if referring := _referring(bare, span):
             return [referring]
-        if follows or found[0].intent is Intent.UNKNOWN or _is_bare(bare):
+        # "in REM?" narrows the last question; "epoch 120" alone is asked to be shown.
+        names_a_part = found[0].systems == _WHAT_HAPPENED and _is_bare(bare)
+        if follows or found[0].intent is Intent.UNKNOWN or names_a_part:
             continued = _continued(bare, previous, span)
             if continued is not None:
                 return [continued]
@@ -261,8 +263,8 @@ def _content_words(text: str) -> list[str]:
 
 
 def _is_bare(text: str) -> bool:
-    """Whether a follow-up names only one thing and no verb of its own."""
-    return len(re.findall(r"\w+", text)) <= 3
+    """Whether a follow-up names only one thing and no verb of its own: "in REM?"."""
+    return len(re.findall(r"\w+", text)) <= 3 and not re.match(words.STARTERS, text)
 
 
 def _systems(text: str) -> tuple[str, ...]:

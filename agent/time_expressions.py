@@ -86,7 +86,7 @@ _STAGES: tuple[tuple[str, str], ...] = (
     ("W", r"wake(?:fulness)?(?! up| after)|awake|while awake|stage w"),
     ("sleep", r"during sleep|while (?:he |she |they )?(?:was |were )?(?:asleep|sleeping)|in sleep"),
 )
-_STAGE_LEAD = r"(?:in|during|within|while in|of|for|about|im|en|throughout)\s+(?:the\s+|stage\s+)?"
+_STAGE_LEAD = r"(?:(?:was|is|were) there(?: any)?|any|no|in|during|within|while in|of|for|about|im|en|throughout)\s+(?:the\s+|stage\s+)?"
 _POSITIONS: tuple[tuple[str, str], ...] = (
     ("supine", r"on (?:his|her|their|the|your) back|supine|rückenlage|boca arriba|lying face up"),
     ("prone", r"on (?:his|her|their|the) (?:stomach|belly|front)|prone|bauchlage"),

@@ -85,6 +85,8 @@ def scope_words(scope: ScopeView | None) -> str:
     """ " in REM, epochs 1-480 (…)", empty for the whole recording."""
     if scope is None or scope.text == "the whole recording":
         return ""
+    if scope.n_epochs == 1 and (one := re.search(r"epochs (\d+)-\1 \(([^-]+)-", scope.text)):
+        return f" at {cite(int(one[1]), one[2])}"
     text = re.sub(r"\bR\b", "REM", scope.text)
     text = re.sub(r"^W\b", "wake", text)
     text = re.sub(
@@ -123,7 +125,7 @@ def quantity_clause(name: str, summary: NightSummary, verb: str = "") -> str:
 def _title(name: str) -> str:
     """The name of a field as it stands within a sentence."""
     short = {"ahi": "AHI", "rdi": "RDI", "t90": "time below 90 % SpO2", "odi3": "ODI 3 %",
-             "odi4": "ODI 4 %", "ahi_1a": "AHI by rule 1A", "ahi_1b": "AHI by rule 1B"}  # fmt: skip
+             "odi4": "ODI 4 %", "ahi_supine": "AHI supine", "ahi_nonsupine": "AHI not supine", "ahi_1a": "AHI by rule 1A", "ahi_1b": "AHI by rule 1B"}  # fmt: skip
     title = short.get(name, FIELDS[name].title)
     keeps = title[:2].isupper() or title.startswith("REM") or title.startswith("N3")
     return title if keeps else title[0].lower() + title[1:]
