@@ -93,6 +93,9 @@ class SimilarArguments(_Arguments):
         None, min_length=1, max_length=400, description="a description in words to compare with"
     )
     night: bool = Field(False, description="true: find nights that resemble this whole night")
+    stage: Literal["W", "N1", "N2", "N3", "R"] | None = Field(
+        None, description="only epochs of this sleep stage (R is REM)"
+    )
     limit: int = Field(5, ge=1, le=50, description="how many results")
     scope: Literal["night", "store"] = Field(
         "night", description="search in this night, or across all nights in the case store"
@@ -104,6 +107,8 @@ class SimilarArguments(_Arguments):
         if sum(given) != 1:
             raise ValueError("give exactly one of epoch, text, or night=true")
         if self.night:
+            if self.stage is not None:
+                raise ValueError("stage limits epochs; a whole night has no stage")
             self.scope = "store"
         return self
 

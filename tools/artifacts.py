@@ -147,6 +147,9 @@ class FoundEvent(BaseModel):
     nadir_source: str | None = None
     confidence: float | None = None
     channel: str | None = None
+    also_seen_by: list[str] = Field(
+        default=[], description="other scorings at hand with an overlapping event of the kind"
+    )
 
     @property
     def end_s(self) -> float:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sleeplm.scoring import EPOCH_S, RESPIRATORY_KINDS, SLEEP_STAGES, UNSCORED
+from sleeplm.scoring import EPOCH_S, RESPIRATORY_KINDS, SLEEP_STAGES, UNSCORED, Event
 from tools.artifacts import Evidence, FoundEvent, ScopeView
 from tools.when import Scope, When, resolve
 
 if TYPE_CHECKING:
     from sleeplm.night import Night
-    from sleeplm.scoring import Event, Scoring
+    from sleeplm.scoring import Scoring
     from tools.session import Session
 
 __all__ = [
@@ -57,11 +57,20 @@ class NightFacts:
         """Facts by the session's scoring.
 
         Where events of ``kinds`` are asked for and the scorer looked for none of them (a hypnogram
-        holds no events at all), the events are the model's and the stages stay the scorer's.
+        holds no events at all), desaturations are those measured in the SpO2, other events are the
+        model's, and the stages stay the scorer's.
         """
         night, scoring = session.night, session.scored()
         source = scoring.scorer.kind
         if kinds and source != "model" and not any(scoring.looked_for(kind) for kind in kinds):
+            if tuple(kinds) == ("desaturation",) and night.recording.channel("SPO2") is not None:
+                falls = replace(
+                    scoring,
+                    events=_measured_desaturations(night),
+                    has_events=True,
+                    scored_kinds=("desaturation",),
+                )
+                return cls(night, falls, "measured", source)
             read = night.scoring_from("model")
             merged = replace(
                 scoring, events=read.events, has_events=True, scored_kinds=read.scored_kinds
@@ -174,6 +183,20 @@ class NightFacts:
     @cached_property
     def _desaturations(self) -> tuple[Event, ...]:
         return self.scoring.events_of("desaturation")
+
+
+def _measured_desaturations(night: Night) -> tuple[Event, ...]:
+    """Falls of SpO2 by at least 3 points, as the measurements find them."""
+    return tuple(
+        Event(
+            "desaturation",
+            onset_s,
+            duration_s,
+            channel="SPO2",
+            evidence={"baseline_pct": baseline_pct, "nadir_pct": nadir_pct},
+        )
+        for onset_s, duration_s, baseline_pct, nadir_pct in night.measurements().desaturations
+    )
 
 
 def kind_words(kind: str, count: int = 1) -> str:

@@ -72,6 +72,8 @@ def locate(session: Session, arguments: LocateArguments) -> EventList:
         note += " SpO2 was not recorded, so only events with a scored nadir could be compared."
     if query.kinds and query.unused:
         note += f" Words of the query that were not used: {', '.join(query.unused)}."
+    others = {} if words else _other_events(facts, query.kinds)
+    inside = [_witnessed(event, others) for event in inside]
     sleep = facts.is_sleep() & scope.mask
     in_sleep = [event for event in inside if event.in_sleep]
     sleep_hours = float(sleep.sum() * EPOCH_S / 3600)
@@ -94,13 +96,14 @@ def locate(session: Session, arguments: LocateArguments) -> EventList:
         by_position=_counts(event.position or "unknown" for event in inside),
         per_hour_by_stage=_rates(in_sleep, sleep, facts, "stage"),
         per_hour_by_position=_rates(in_sleep, sleep, facts, "position"),
-        other_sources={} if words else _other_counts(session, facts, query.kinds),
+        other_sources={name: len(events) for name, events in others.items()},
         events=listed,
         reaching_in=reaching,
     )
     extremes = _extremes(inside)
+    witnessed = Counter(source for event in inside for source in event.also_seen_by)
     thresholds = _threshold_words(min_duration_s, max_nadir_pct)
-    result.text = _text(result, words, thresholds, extremes, note)
+    result.text = _text(result, words, thresholds, extremes, witnessed, note)
     result.evidence = _evidence(result, words, thresholds, listed + extremes)
     return result
 
@@ -212,25 +215,37 @@ def _rates(
     }
 
 
-def _other_counts(session: Session, facts: NightFacts, kinds: tuple[str, ...]) -> dict[str, int]:
-    """Whole-night counts of the scorings in files, where they are not the one in use."""
-    counts = {}
-    for source in ("expert", "automatic"):
-        if source != facts.event_source and source in facts.night.scorings:
-            scoring = facts.night.scorings[source]
-            if scoring.has_events:
-                counts[source] = len(scoring.events_of(kinds))
-    return counts
+def _other_events(facts: NightFacts, kinds: tuple[str, ...]) -> dict[str, tuple[Event, ...]]:
+    """Events of the scorings in files, where they are not the one in use and sought the kinds."""
+    return {
+        source: facts.night.scorings[source].events_of(kinds)
+        for source in ("expert", "automatic")
+        if source != facts.event_source
+        and source in facts.night.scorings
+        and facts.night.scorings[source].looked_for(kinds)
+    }
+
+
+def _witnessed(event: FoundEvent, others: dict[str, tuple[Event, ...]]) -> FoundEvent:
+    """The event with the other scorings that hold one of the kinds asked for at its time."""
+    seen_by = [
+        source
+        for source, events in others.items()
+        if any(other.overlaps(event.onset_s, event.end_s) for other in events)
+    ]
+    return event.model_copy(update={"also_seen_by": seen_by}) if seen_by else event
 
 
 def _source_note(facts: NightFacts, kinds: tuple[str, ...]) -> str:
     notes = []
     if facts.event_source != facts.stage_source:
         names = ", ".join(kind_words(kind, 2) for kind in kinds)
-        notes.append(
-            f"The {facts.stage_source} scoring did not look for {names}, "
-            "so the events are the model's."
+        instead = (
+            "these are measured: falls of SpO2 by at least 3 points"
+            if facts.event_source == "measured"
+            else "the events are the model's"
         )
+        notes.append(f"The {facts.stage_source} scoring did not look for {names}, so {instead}.")
     elif facts.event_source == "model":
         notes.append(
             "These are the model's own stages and events, not the expert's."
@@ -285,6 +300,7 @@ def _text(
     words: str | None,
     thresholds: str,
     extremes: list[FoundEvent],
+    witnessed: Counter[str],
     note: str,
 ) -> str:
     assert result.scope is not None
@@ -327,7 +343,10 @@ def _text(
             f"(not counted): {begun}."
         )
     for source, count in result.other_sources.items():
-        lines.append(f"The {source} scoring has {count} in the whole night.")
+        lines.append(
+            f"The {source} scoring has {count} in the whole night; {witnessed[source]} of the "
+            f"{result.total} overlap one of them."
+        )
     if note:
         lines.append(note)
     return "\n".join(lines)

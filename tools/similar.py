@@ -100,6 +100,8 @@ def _in_night(
     if arguments.epoch is not None:
         distance = np.abs(np.arange(len(similarity)) - (arguments.epoch - 1))
         allowed = distance > NEIGHBOUR_EPOCHS
+    if arguments.stage is not None:
+        allowed &= np.array([facts.stage(i) == arguments.stage for i in range(len(allowed))])
     ranked = [int(i) for i in np.argsort(-similarity, kind="stable") if allowed[i]]
     cases = []
     for index in ranked[: arguments.limit]:
@@ -121,7 +123,13 @@ def _in_store(
     store = _store(session)
     here = facts.night.id
     exclude_night = None if arguments.text is not None else here
-    hits: list[Hit] = store.search(query, arguments.limit, level=level, exclude_night=exclude_night)
+    hits: list[Hit] = store.search(
+        query,
+        arguments.limit,
+        level=level,
+        exclude_night=exclude_night,
+        filters={"stage": arguments.stage} if arguments.stage is not None else None,
+    )
     cases = [
         _case(hit.night, hit.night == here, hit.epoch, hit.similarity, own, hit.facts, level)
         for hit in hits
@@ -189,6 +197,8 @@ def _case_words(case: Case) -> str:
 
 def _text(result: SimilarCases, arguments: SimilarArguments) -> str:
     where = "this night" if arguments.scope == "night" else "the case store"
+    if arguments.stage is not None:
+        where = f"{'REM' if arguments.stage == 'R' else arguments.stage} of {where}"
     if not result.hits:
         return f"Nothing to compare {result.query} with: {where} holds no other {result.level}."
     lines = [

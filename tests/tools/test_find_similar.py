@@ -30,6 +30,17 @@ def test_hits_say_which_facts_agree_and_differ(ask: Any) -> None:
     assert "differs: stage N2 against N3" in message.content
 
 
+def test_a_stage_limits_where_is_searched(ask: Any, two_nights: Any, hand_made: Any) -> None:
+    # Epoch 100 is the last of N2; N3 begins at 101, its neighbours end at 102.
+    message = ask("find_similar", epoch=100, stage="N3", limit=3)
+    assert [hit.epoch for hit in message.artifact.hits] == [103, 104, 105]
+    assert message.artifact.searched == 38
+    session = two_nights[0]
+    stored = hand_made.call(session, "find_similar", epoch=100, stage="R", scope="store").artifact
+    assert {hit.stage for hit in stored.hits} == {"R"}
+    assert ask("find_similar", night=True, stage="R").artifact.error == "try_again"
+
+
 def test_a_text_is_compared_with_every_epoch(ask: Any) -> None:
     found = ask("find_similar", text="the direction 30", limit=1).artifact
     assert [hit.epoch for hit in found.hits] == [31]

@@ -153,6 +153,30 @@ def test_a_hypnogram_without_events_leaves_events_to_the_model(hand_made: Any) -
     assert "expert scoring did not look for obstructive apneas" in message.content
 
 
+def test_desaturations_nobody_looked_for_are_measured(hand_made: Any) -> None:
+    night = hand_made.night(hand_made.scoring(events=(), has_events=False))
+    message = hand_made.call(Session.of(night), "locate_events", query="desaturation")
+    found = message.artifact
+    assert (found.source, found.total) == ("measured", 1)
+    assert 5500 < found.events[0].onset_s < 5518
+    assert (found.events[0].nadir_pct, found.events[0].nadir_source) == (80.0, "measured")
+    assert "falls of SpO2 by at least 3 points" in message.content
+
+
+def test_the_models_events_say_which_of_them_the_expert_saw(hand_made: Any) -> None:
+    signals = {name: hand_made.signals()["SPO2"] for name in ("EEG_C3_A2", "AF", "THX")}
+    night = hand_made.night(hand_made.scoring(), **signals)
+    session = Session.of(night, scoring="model")
+    message = hand_made.call(session, "locate_events", query="obstructive apnea")
+    found = message.artifact
+    # The model finds 903-915, 2403-2415, 3903-3915, 5403-5415, 6903-6915 s.
+    seen = [(event.onset_s, event.also_seen_by) for event in found.events if event.also_seen_by]
+    assert seen == [(903.0, ["expert"])]
+    assert found.other_sources == {"expert": 5}
+    assert "The expert scoring has 5 in the whole night; 1 of the 5 overlap" in message.content
+    assert "not the expert's" in message.content
+
+
 def test_a_night_nobody_scored_is_answered_by_the_model_and_says_so(hand_made: Any) -> None:
     signals = {name: hand_made.signals()["SPO2"] for name in ("EEG_C3_A2", "AF", "THX")}
     message = hand_made.call(
