@@ -97,6 +97,7 @@ def simulate_brain(
     rng: np.random.Generator,
     seconds: np.ndarray,
     arousals_s: Sequence[tuple[float, float]],
+    variety: float = 1.0,
 ) -> BrainWaves:
     """EEG of a night.
 
@@ -107,19 +108,21 @@ def simulate_brain(
         Stage of every second (:func:`moment_stages`): 0 W, 1 N1, 2 N2, 3 N3, 4 R.
     arousals_s : sequence of (start_s, end_s)
         Where the EEG speeds up.
+    variety : float
+        Factor on the differences between nights and the changes within one; 1 is as measured.
     """
     n = len(seconds) * RATE_HZ
     n_frames = n // HOP + 1
     frame_s = np.arange(n_frames) * HOP / RATE_HZ
     weights = _frame_weights(seconds, frame_s)
 
-    bumps_db = _night_character(rng)
+    stage_db = _night_character(rng, variety)
     elements = _elements(rng, seconds)
-    background = _background_power(bumps_db, elements.power)
-    alpha = _alpha_power(bumps_db)
+    background = _background_power(stage_db, elements.power)
+    alpha = _alpha_power(stage_db)
     background = np.maximum(background - alpha, 0.25 * background)
 
-    changes = _changes_db(rng, weights)
+    changes = _changes_db(rng, weights, variety)
     shared, ours = np.sqrt(0.62), np.sqrt(0.38)
     power = _mixture(weights, background) * changes
     alpha_power = _mixture(weights, alpha) * changes
@@ -201,10 +204,10 @@ def _smooth_db(rng: np.random.Generator, sd_db: float) -> np.ndarray:
     return np.interp(np.log2(np.maximum(FREQUENCY_HZ, 0.25)), knots, sd_db * rng.standard_normal(5))
 
 
-def _night_character(rng: np.random.Generator) -> np.ndarray:
+def _night_character(rng: np.random.Generator, variety: float) -> np.ndarray:
     """This sleeper's stage spectra in dB [5, n_frequencies]."""
-    common = _smooth_db(rng, 1.7)
-    return np.stack([row + common + _smooth_db(rng, 0.65) for row in _stage_power_db()])
+    common = variety * _smooth_db(rng, 1.7)
+    return np.stack([row + common + variety * _smooth_db(rng, 0.65) for row in _stage_power_db()])
 
 
 def _alpha_power(stage_db: np.ndarray) -> np.ndarray:
@@ -247,7 +250,7 @@ def _mixture(weights: np.ndarray, power: np.ndarray) -> np.ndarray:
     return mixed
 
 
-def _changes_db(rng: np.random.Generator, weights: np.ndarray) -> np.ndarray:
+def _changes_db(rng: np.random.Generator, weights: np.ndarray, variety: float) -> np.ndarray:
     """Slow changes of power within the night, as a factor [n_frames, n_frequencies]."""
     n_frames = len(weights)
     step_s = HOP / RATE_HZ
@@ -259,7 +262,7 @@ def _changes_db(rng: np.random.Generator, weights: np.ndarray) -> np.ndarray:
     }
     total = np.zeros((n_frames, len(FREQUENCY_HZ)), dtype=np.float32)
     for name, sd_db in VARIABILITY_DB.items():
-        sd = _mixture(weights, np.array(sd_db)[:, None])[:, 0] * VARIABILITY_SCALE
+        sd = _mixture(weights, np.array(sd_db)[:, None])[:, 0] * VARIABILITY_SCALE * variety
         noise = slow_noise(rng, n_frames, VARIABILITY_TAU_S / step_s)
         if name == "low":  # delta also swells and fades within seconds
             noise = 0.85 * noise + 0.53 * slow_noise(rng, n_frames, 6.0 / step_s)

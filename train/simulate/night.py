@@ -107,6 +107,7 @@ def simulate_night(
     condition: str | None = None,
     start: datetime | None = None,
     missing: Sequence[str] = (),
+    variety: float = 1.0,
 ) -> SimulatedNight:
     """A whole polysomnography with known truth, the same bytes for the same arguments.
 
@@ -125,6 +126,9 @@ def simulate_night(
         Clock time of the first sample; drawn between 21:30 and 23:30 where not given.
     missing : sequence of str
         Channels that were not recorded. Events that only they would show leave the truth.
+    variety : float
+        Factor on how EEG spectra differ between nights and change within one, 0–3; 1 is as
+        measured on real nights, more is for training, so that what learns here carries over.
 
     Raises
     ------
@@ -132,6 +136,8 @@ def simulate_night(
         An argument is out of range or unknown.
     """
     ahi = _checked(seed, hours, ahi, condition, missing)
+    if not 0 <= variety <= 3:
+        raise QueryError(f"variety {variety} is out of range; use 0 to 3")
     # A generator for each part: a change in one leaves the others as they were.
     parts = ("plan", "stages", "breaths", "events", "oxygen", "breathing", "brain", "eyes",
              "muscle", "heart", "ecg")  # fmt: skip
@@ -158,7 +164,9 @@ def simulate_night(
     circulation = draw_circulation(rng["oxygen"], ahi)
     spo2_pct, dips = _oxygen(rng["oxygen"], stages, events, circulation)
     arousals_s, movements_s = _arousals(rng["events"], stages, events, dips, changes, condition)
-    native, beats_s = _record(rng, stages, position, breaths, events, arousals_s, movements_s)
+    native, beats_s = _record(
+        rng, stages, position, breaths, events, arousals_s, movements_s, variety
+    )
     native["SPO2"] = (1.0, spo2_pct.astype(np.float32))
     for name in missing:
         native.pop(name)
@@ -171,6 +179,7 @@ def simulate_night(
         "ahi": ahi,
         "condition": condition,
         "missing": sorted(missing),
+        "variety": variety,
         "conventions": CONVENTIONS,
         "sleep_h": sleep_h,
         "ahi_achieved": len(counted) / sleep_h if sleep_h else None,
@@ -370,12 +379,13 @@ def _record(
     events: list[RespiratoryEvent],
     arousals_s: list[tuple[float, float]],
     movements_s: list[tuple[float, float]],
+    variety: float,
 ) -> tuple[dict[str, tuple[float, np.ndarray]], np.ndarray]:
     """Every channel but the oximeter at its native rate, and the beats."""
     n_seconds = len(stages) * 30
     n = n_seconds * RATE_HZ
     seconds, brain_seconds = moment_stages(rng["brain"], stages)
-    brain = simulate_brain(rng["brain"], brain_seconds, arousals_s)
+    brain = simulate_brain(rng["brain"], brain_seconds, arousals_s, variety)
     left, right = eye_movements(rng["eyes"], seconds)
     sway = _sway(rng["muscle"], n, movements_s)
     chin = chin_muscle(rng["muscle"], seconds, arousals_s, movements_s)
