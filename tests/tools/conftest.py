@@ -144,7 +144,7 @@ def ask(session: Session) -> Any:
     return lambda name, **arguments: call(session, name, **arguments)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def hand_made() -> Any:
     """The builders of this file, for tests that need another night."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,16 +54,17 @@ def test_without_a_store_other_nights_cannot_be_searched(ask: Any) -> None:
         assert "sleeplm index" in message.content
 
 
-@pytest.fixture
-def two_nights(hand_made: Any, tmp_path: Path) -> Any:
+@pytest.fixture(scope="module")
+def two_nights(hand_made: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Two indexed nights; the second has no stages and another SpO2."""
+    folder = tmp_path_factory.mktemp("store")
     first = hand_made.night(hand_made.scoring())
     signals = {**hand_made.signals(), "SPO2": np.full(240 * 1920, 93.0, np.float32)}
     second = hand_made.night(hand_made.scoring(), **signals)
-    with open_store(tmp_path / "store", first.model, write=True) as store:
+    with open_store(folder, first.model, write=True) as store:
         for night in (first, second):
             assert index_night(store, Session.of(night))
-    reader = open_store(tmp_path / "store", first.model)
+    reader = open_store(folder, first.model)
     yield Session.of(first, reader), first, second
     reader.close()
 

@@ -18,7 +18,7 @@ def simulated() -> SimulatedNight:
     return simulate_night(11, hours=1.5, ahi=40.0)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def simulated_session(simulated: SimulatedNight, hand_made: Any) -> Session:
     recording = Recording.from_signals(simulated.signals, start=simulated.start)
     scripted = type(hand_made.night(None))
