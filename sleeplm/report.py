@@ -279,9 +279,10 @@ class NightSummary(BaseModel):
         severity = self.severity
         if severity.word is None:
             return f"Severity: not judged, {severity.note}."
-        kind = f", predominantly {severity.predominance}" if severity.predominance else ""
-        word = "no sleep apnea" if severity.word == "none" else f"{severity.word} sleep apnea{kind}"
-        return f"Severity: {word} by {severity.rule} ({severity.source})."
+        kind = (
+            f"; apneas are predominantly {severity.predominance}" if severity.predominance else ""
+        )
+        return f"Severity: {severity.word} by {severity.rule}{kind} ({severity.source})."
 
 
 def sentence(title: str, quantity: Quantity) -> str:

@@ -51,6 +51,7 @@ HOUR_EVENTS = (
     Event("hypopnea", 2395.0, 15.0),  # N2 → R: counts once, in N2
     Event("hypopnea", 2405.0, 20.0),
     Event("mixed_apnea", 2600.0, 15.0),
+    Event("hypopnea", 3400.0, 15.0),  # all in wake, with a desaturation
     Event("rera", 3070.0, 15.0),
     Event("arousal", 1025.0, 4.0),
     Event("arousal", 1975.0, 10.0),  # unscored → wake
@@ -60,6 +61,7 @@ HOUR_EVENTS = (
     desaturation(150.0, 6.0),  # in wake
     desaturation(1030.0, 5.0),
     desaturation(2420.0, 3.0),
+    desaturation(3410.0, 5.0),
 )
 
 
@@ -107,6 +109,7 @@ def hour() -> NightSummary:
         ("plm_index", 60 / 46),
         ("event_counts.obstructive_apnea", 2.0),
         ("event_counts.arousal", 3.0),
+        ("event_counts.hypopnea", 4.0),
         ("event_counts.snore", 0.0),
     ],
 )
