@@ -187,7 +187,9 @@ ODD_NIGHTS = {
     "one epoch of wake": Scoring(("W",)),
     "one epoch of sleep": Scoring(("N2",), (Event("hypopnea", 3.0, 12.0),)),
     "stages only": Scoring(runs(("W", 4), ("N2", 30), ("R", 6)), has_events=False),
-    "arousals only": Scoring(("N2",) * 40, (HOUR_EVENTS[8],), scored_kinds=("arousal",)),
+    "arousals only": Scoring(
+        ("N2",) * 40, (Event("arousal", 1025.0, 4.0),), scored_kinds=("arousal",)
+    ),
     "REM only": Scoring(("R",) * 40, ()),
 }
 
