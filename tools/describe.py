@@ -110,7 +110,7 @@ def describe(session: Session, arguments: DescribeArguments) -> Description:
         measured=[_measured(column) for column in columns],
         missing=missing,
     )
-    lines = [f"{_title(system)} in {scope.text} ({len(scope.epochs)} epochs)."]
+    lines = [f"{_title(system)} in {scope.text} ({_epoch_count(len(scope.epochs))})."]
     result.evidence = [_caption_evidence(caption) for caption in result.captions]
     if system == "stage_event":
         result.shares, result.shares_source = _stage_shares(facts, scope), facts.stage_source
@@ -134,6 +134,10 @@ def describe(session: Session, arguments: DescribeArguments) -> Description:
         lines.append(f"Not recorded: {', '.join(missing)}.")
     result.text = "\n".join(lines)
     return result
+
+
+def _epoch_count(count: int) -> str:
+    return f"{count} epoch" if count == 1 else f"{count} epochs"
 
 
 def _title(system: System) -> str:

@@ -25,6 +25,7 @@ __all__ = ["OPEN_VOCABULARY", "locate", "locate_events"]
 
 #: Kind of an event that only the words of the query name.
 OPEN_VOCABULARY = "described"
+LEG_KINDS = {"limb_movement", "plm"}
 
 
 def locate(session: Session, arguments: LocateArguments) -> EventList:
@@ -59,8 +60,9 @@ def locate(session: Session, arguments: LocateArguments) -> EventList:
     else:
         located = facts.night.locate(arguments.query, scope.epochs)
         events, words = _described(facts, located), arguments.query.strip()
+        why = "the model scores no such kind" if query.kinds else "this is no scored kind of event"
         note = (
-            f"'{words}' is no kind that was scored; the model searched for these words. "
+            f"'{words}': {why}, so the model searched for the words. "
             "Scores rank its finds and are no probabilities."
         )
     min_duration_s = _stated(arguments.min_duration_s, query.min_duration_s)
@@ -131,7 +133,7 @@ def _unread(facts: NightFacts, kinds: tuple[str, ...]) -> bool:
     Raises
     ------
     CannotAnswer
-        It would, but the channels were not recorded.
+        It would, but the channels were not recorded; or no channel of the model shows them.
     """
     if facts.event_source != "model" or not kinds:
         return False
@@ -139,6 +141,11 @@ def _unread(facts: NightFacts, kinds: tuple[str, ...]) -> bool:
 
     known = [kind for kind in kinds if kind in facts.night.model.event_kinds]
     known = [kind for kind in known if kind in NEEDED_CHANNELS]
+    if not known and set(kinds) <= LEG_KINDS:
+        raise CannotAnswer(
+            f"{kind_words(kinds[0], 2)} were not scored in this night, and the model has no leg "
+            "channel to see them in"
+        )
     if not known:
         return True
     recording = facts.night.recording

@@ -352,11 +352,12 @@ def _intersect(
 
 
 def _span_text(spans: list[tuple[float, float]], night: Night) -> str:
-    return " and ".join(
-        f"epochs {int(start // EPOCH_S) + 1}-{int(np.ceil(end / EPOCH_S))} "
-        f"({night.clock(start)}-{night.clock(end)})"
-        for start, end in spans
-    )
+    texts = []
+    for start, end in spans:
+        first, last = int(start // EPOCH_S) + 1, int(np.ceil(end / EPOCH_S))
+        numbers = f"epochs {first}-{last}" if last > first else f"epoch {first}"
+        texts.append(f"{numbers} ({night.clock(start)}-{night.clock(end)})")
+    return " and ".join(texts)
 
 
 def _allowed(night: Night) -> str:

@@ -186,6 +186,14 @@ def test_a_night_nobody_scored_is_answered_by_the_model_and_says_so(hand_made: A
     assert "Nobody scored this night" in message.content
 
 
+def test_leg_movements_that_nobody_scored_cannot_be_read(hand_made: Any) -> None:
+    signals = {name: hand_made.signals()["SPO2"] for name in ("EEG_C3_A2", "AF", "THX")}
+    session = Session.of(hand_made.night(None, **signals))
+    message = hand_made.call(session, "locate_events", query="leg movements")
+    assert message.artifact.error == "cannot"
+    assert "no leg channel" in message.content
+
+
 def test_events_whose_channels_are_missing_cannot_be_read(hand_made: Any) -> None:
     night = hand_made.night(None, EEG_C3_A2=hand_made.signals()["SPO2"])
     message = hand_made.call(Session.of(night), "locate_events", query="obstructive apnea")
