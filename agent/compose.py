@@ -55,8 +55,13 @@ _HEADLINES = {
 }  # fmt: skip
 _TWINS = (("thx_rate_bpm", "abd_rate_bpm", "af_rate_bpm"), ("eeg_c3_delta_pct", "eeg_c4_delta_pct"),
           ("ecg_rate_bpm", "hr_mean_bpm"))  # fmt: skip
-_SYSTEM_WORDS = {"cardiac": "the heart", "respiratory": "breathing", "brain": "the brain",
-                 "somatic": "muscle and body position", "stage_event": "stages and events"}  # fmt: skip
+_SYSTEM_WORDS = {
+    "cardiac": "the heart",
+    "respiratory": "breathing",
+    "brain": "the brain",
+    "somatic": "muscle and body position",
+    "stage_event": "stages and events",
+}
 
 
 def compose(requests: list[Request], results: Results, focus: Focus) -> tuple[str, list[str]]:
@@ -101,7 +106,8 @@ def _locate(request: Request, results: Results, focus: Focus) -> str:
 
 
 def _none_found(request: Request, found: EventList) -> str:
-    text = f"There were no {noun(request.query, 2)}{_limits(request)}{scope_words(found.scope)} [{found.source}]."
+    what = f"{noun(request.query, 2)}{_limits(request)}{scope_words(found.scope)}"
+    text = f"There were no {what} [{found.source}]."
     if "perhaps they were not scored" in found.text:
         text += " The scoring holds none in the whole night; perhaps they were not scored."
     if found.reaching_in:
@@ -122,8 +128,8 @@ def _limits(request: Request) -> str:
 def _with_source_note(text: str, found: EventList) -> str:
     if not found.kinds:
         return (
-            f"{text} This is no kind that is scored: SleepLM searched for the words, and its scores "
-            "rank the places without being probabilities."
+            f"{text} This is no kind that is scored: SleepLM searched for the words, and its "
+            "scores rank the places without being probabilities."
         )
     if found.source == "model" and not found.other_sources:
         return f"{text} {MODEL_NOTE}"
@@ -167,16 +173,17 @@ def _counts(counts: dict[str, int]) -> str:
 
 def _picked(request: Request, first: EventList, last: EventList) -> str:
     event = last.events[-1] if request.picks == "last" else first.events[0]
-    name = noun(request.query, 1)
+    name = f"{noun(request.query, 1)}{scope_words(first.scope)}"
     lead = request.order if request.picks == "most" else request.picks
     if request.order == "deepest" and event.nadir_pct is None:
         return _with_source_note(
-            f"How deep the {noun(request.query, 2)}{scope_words(first.scope)} were is not known: no "
-            "SpO2 was recorded with them.", first)  # fmt: skip
+            f"How deep the {noun(request.query, 2)}{scope_words(first.scope)} were is not known: "
+            "no SpO2 was recorded with them.", first)  # fmt: skip
     if request.order == "deepest":
-        head = f"The deepest {name}{scope_words(first.scope)} reached {event.nadir_pct:.1f} % SpO2 [{event.nadir_source}]"
+        depth = f"{event.nadir_pct:.1f} % SpO2 [{event.nadir_source}]"
+        head = f"The deepest {name} reached {depth}"
     elif request.picks == "most":
-        head = f"The {lead} {name}{scope_words(first.scope)} lasted {event.duration_s:.1f} s [{event.source}]"
+        head = f"The {lead} {name} lasted {event.duration_s:.1f} s [{event.source}]"
     else:
         head = (
             f"The {lead} {name}{scope_words(first.scope)} began at {event.clock} [{event.source}]"
@@ -213,8 +220,8 @@ def _quantity(request: Request, results: Results, focus: Focus) -> str:
     sentences += _rests_on(request, summary)
     if summary.scorer["kind"] == "model":
         sentences.append(
-            "No scoring by an expert is used here, so stages and events are the model's own reading "
-            "[model]."
+            "No scoring by an expert is used here, so stages and events are the model's own "
+            "reading [model]."
         )
     return " ".join(sentences)
 
@@ -230,9 +237,8 @@ def _place_of(name: str, places: list[Any]) -> str:
 
 def _severity(summary: NightSummary) -> str:
     severity = summary.severity
-    word = "no sleep apnea" if severity.word == "none" else f"{severity.word} sleep apnea"
-    kind = f", predominantly {severity.predominance}" if severity.predominance else ""
-    return f"By {severity.rule} that is the band of {word}{kind} ({severity.source})."
+    kind = f"; apneas are predominantly {severity.predominance}" if severity.predominance else ""
+    return f"Its range is called {severity.word} by {severity.rule}{kind} ({severity.source})."
 
 
 def _rests_on(request: Request, summary: NightSummary) -> list[str]:
@@ -247,9 +253,9 @@ def _rests_on(request: Request, summary: NightSummary) -> list[str]:
     ]  # fmt: skip
     if not counts or summary.tst.value is None:
         return []
+    sleep = value_words(summary.tst.value, "min")
     return [
-        f"It rests on {join(counts)} in the recording and {value_words(summary.tst.value, 'min')} of "
-        f"sleep [{summary.tst.source}]."
+        f"It rests on {join(counts)} in the recording and {sleep} of sleep [{summary.tst.source}]."
     ]
 
 
@@ -258,7 +264,8 @@ def _shares(name: str, summary: NightSummary, focus: str) -> str:
     known = {key: q for key, q in held.items() if q.value is not None}
     if not known:
         note = next(iter(held.values())).note if held else "it was not recorded"
-        return f"The time by {'stage' if name == 'stage_minutes' else 'position'} is not known: {note}."
+        what = "stage" if name == "stage_minutes" else "position"
+        return f"The time by {what} is not known: {note}."
     words = []
     for key, quantity in sorted(known.items(), key=lambda item: item[0] != focus):
         text = f"{stage_word(key)} {value_words(quantity.value, quantity.unit)}"
@@ -329,7 +336,8 @@ def _measured_part(name: str, found: Description) -> str:
     )
     what = "SpO2" if name == "spo2_nadir" else "heart rate"
     place = extreme_place(found, field.field, which)
-    return f"The {which} {what}{scope_words(found.scope)} was {value_words(value, field.unit)} [measured] {place}."
+    amount = value_words(value, field.unit)
+    return f"The {which} {what}{scope_words(found.scope)} was {amount} [measured] {place}."
 
 
 def _describe(request: Request, results: Results, focus: Focus) -> str:
@@ -443,8 +451,7 @@ def _summary(request: Request, results: Results, focus: Focus) -> str:
     if breathing:
         sentence = f"Breathing: {breathing}"
         if s.severity.word:
-            word = "none" if s.severity.word == "none" else s.severity.word
-            sentence += f"; severity {word} by {s.severity.rule}"
+            sentence += f"; severity {s.severity.word} by {s.severity.rule}"
         sentences.append(f"{sentence}.")
     for lead, names in (("Oxygen", ("spo2_mean", "spo2_nadir", "t90")),
                         ("Arousals and heart", ("arousal_index", "hr_mean"))):  # fmt: skip
@@ -454,8 +461,10 @@ def _summary(request: Request, results: Results, focus: Focus) -> str:
     if not sentences:
         return _failed("nothing of this night could be measured")
     if s.scorer["kind"] == "model":
-        sentences.append("No scoring by an expert is used here: stages and events are the model's own "
-                         "reading [model].")  # fmt: skip
+        sentences.append(
+            "No scoring by an expert is used here: stages and events are the model's own reading "
+            "[model]."
+        )
     return " ".join(sentences)
 
 
@@ -476,11 +485,12 @@ def _similar(request: Request, results: Results, focus: Focus) -> str:
         hits = [
             (f"{cite(hit.epoch, hit.clock)} " if hit.same_night else f"{hit.night} "
              + (cite(hit.epoch, hit.clock) + " " if hit.epoch else ""))
-            + f"(similarity {hit.similarity:.2f}{', ' + stage_word(hit.stage) if hit.stage else ''})"
+            + f"(similarity {hit.similarity:.2f}, {stage_word(hit.stage or 'unscored')})"
             for hit in artifact.hits[:3]
         ]  # fmt: skip
         best = artifact.hits[0]
-        text = f"The most similar of {artifact.searched} {artifact.level} compared [model]: {join(hits)}."
+        among = f"{artifact.searched} {artifact.level}"
+        text = f"The most similar of {among} compared [model]: {join(hits)}."
         if best.agrees:
             text += f" The first agrees in {join(best.agrees[:4])}"
             text += f" and differs in {join(best.differs[:3])}." if best.differs else "."
@@ -492,8 +502,11 @@ def _that_event(request: Request, results: Results, focus: Focus) -> str:
     target = target_of(request, focus)
     if target is None:
         if focus[1] and request.rank:
-            return f"The last answer listed {len(focus[1])} events; name one of those, or ask for a list first."
-        return "No event has been named yet; ask for one first, for example “Where is the longest apnea?”."
+            return "The last answer listed fewer events than that; name another one of them."
+        return (
+            "No event has been named yet; ask for one first, for example “Where is the longest "
+            "apnea?”."
+        )
     lead = f"{cite(target.epoch, target.clock)}: "
     if hasattr(target, "duration_s"):
         lead = f"That is {event_clause(target)}. "
@@ -533,15 +546,18 @@ def _next_questions(requests: list[Request]) -> list[str]:
     intent = requests[-1].intent
     offers = {
         Intent.LOCATE: ["And in REM?", "Which was the longest?", "How was the night?"],
-        Intent.QUANTITY: ["How was the night?", "Is it worse on the back?", "Where is the longest apnea?"],
-        Intent.DESCRIBE: ["And in REM?", "What is the heart doing?", "What is the breathing doing?"],
+        Intent.QUANTITY: ["How was the night?", "Is it worse on the back?",
+                          "Where is the longest apnea?"],
+        Intent.DESCRIBE: ["And in REM?", "What is the heart doing?",
+                          "What is the breathing doing?"],
         Intent.SUMMARY: ["Where is the longest apnea?", "What was the lowest oxygen, and when?",
                          "Did sleep get better in the second half of the night?"],
         Intent.COMPARE: ["Why?", "How was the night?", "Where is the longest apnea?"],
         Intent.EXPLAIN: ["Is it worse on the back?", "Compare REM and NREM", "How was the night?"],
         Intent.SIMILAR: ["Show me that epoch", "How was the night?"],
         Intent.THAT_EVENT: ["The next one", "Are there epochs like that one?"],
-        Intent.REFUSAL: ["What is the AHI?", "What was the lowest oxygen, and when?", "How was the night?"],
+        Intent.REFUSAL: ["What is the AHI?", "What was the lowest oxygen, and when?",
+                         "How was the night?"],
     }  # fmt: skip
     return offers.get(
         intent, ["How was the night?", "What is the AHI?", "What is the heart doing?"]

@@ -81,7 +81,8 @@ def _events_sentence(events: EventList) -> str:
             f"There were no {noun(events.query, 2)}{scope_words(events.scope)} [{events.source}]."
         )
     verb = "was" if events.total == 1 else "were"
-    text = f"There {verb} {events.total} {words}{scope_words(events.scope)} [{events.source}]{rate(events)}"
+    what = f"{events.total} {words}{scope_words(events.scope)}"
+    text = f"There {verb} {what} [{events.source}]{rate(events)}"
     if events.events and events.order in ("longest", "deepest"):
         text += f"; the {events.order} is {event_clause(events.events[0])}"
     return f"{text}."
@@ -103,8 +104,8 @@ def compare(request: Request, found: list[Any]) -> str:
     sentences: list[str] = []
     for first, second in zip(lists[::2], lists[1::2], strict=True):
         sentences.append(_compare_rates(first, second, names))
-    for first, second in zip(descriptions[::2], descriptions[1::2], strict=True):
-        sentences += _compare_descriptions(first, second, names)
+    for one, other in zip(descriptions[::2], descriptions[1::2], strict=True):
+        sentences += _compare_descriptions(one, other, names)
     if lists and lists[0].source == "model" and not lists[0].other_sources:
         sentences.append(MODEL_NOTE)
     if not request.query and not request.systems:
@@ -204,8 +205,9 @@ def _compare_descriptions(
                                                 "eeg_c3_delta_pct"):  # fmt: skip
             continue
         sentences.append(
-            f"The median {field.label} was {value_words(field.median, field.unit)} in {_the(names[0])} and "
-            f"{value_words(other.median, other.unit)} in {_the(names[1])} [measured]: "
+            f"The median {field.label} was {value_words(field.median, field.unit)} in "
+            f"{_the(names[0])} and {value_words(other.median, other.unit)} in "
+            f"{_the(names[1])} [measured]: "
             f"{_rate_verdict(field.median, other.median, names)}."
         )
     return sentences[:2]

@@ -160,10 +160,10 @@ def _understand_part(
 ) -> list[Request]:
     found = _direct(text, span)
     follows = words.FOLLOW.search(text) is not None or is_continued
+    bare = words.FOLLOW.sub("", text).strip(" ,")
+    if referring := _referring(bare, span):
+        return [referring]
     if previous is not None:
-        bare = words.FOLLOW.sub("", text).strip(" ,")
-        if referring := _referring(bare, span):
-            return [referring]
         # "in REM?" narrows the last question; "epoch 120" alone is asked to be shown.
         names_a_part = found[0].systems == _WHAT_HAPPENED and _is_bare(bare)
         if follows or found[0].intent is Intent.UNKNOWN or names_a_part:

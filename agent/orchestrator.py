@@ -126,14 +126,12 @@ class Orchestrator:
                 from agent.grounding import GroundingMiddleware
                 from agent.guards import guards
                 from agent.prompts import system_prompt
+                from tools import TOOLS
                 from tools.session import Session
 
-                tools = self._tools
-                if tools is None:
-                    from tools import TOOLS as tools
                 self._wired = create_agent(
                     self.model.chat,
-                    tools=list(tools),
+                    tools=list(TOOLS if self._tools is None else self._tools),
                     middleware=[
                         *guards(),
                         GroundingMiddleware(repairs=not self.model.is_offline),

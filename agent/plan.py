@@ -90,8 +90,8 @@ def scoped_quantity(name: str, when: dict[str, Any]) -> tuple[str, Call] | None:
         return "summary:ahi_supine", _summary("ahi_supine")
     if name in ("ahi", "rdi"):
         return "rate", _locate(BREATHING, when)
-    events = {"oahi": "obstructive apnea and hypopnea", "cai": "central apnea", "odi3": "desaturation",
-              "apnea_index": "apnea", "hypopnea_index": "hypopnea", "arousal_index": "arousal",
+    events = {"oahi": "obstructive apnea and mixed apnea and hypopnea", "cai": "central apnea",
+              "odi3": "desaturation", "apnea_index": "apnea", "hypopnea_index": "hypopnea", "arousal_index": "arousal",
               "plm_index": "plm"}  # fmt: skip
     if name in events:
         return "rate", _locate(events[name], when)

@@ -57,7 +57,7 @@ class OfflinePlanner(BaseChatModel):
     def _llm_type(self) -> str:
         return "offline-planner"
 
-    def bind_tools(self, tools: Sequence[Any], **options: Any) -> OfflinePlanner:  # type: ignore[override]
+    def bind_tools(self, tools: Sequence[Any], **options: Any) -> OfflinePlanner:
         """The planner knows the tools of this package by name; nothing has to be bound."""
         return self
 
@@ -142,7 +142,7 @@ def _read(messages: Sequence[BaseMessage]) -> _Conversation:
         elif isinstance(message, AIMessage):
             calls |= {str(c["id"]): Call(c["name"], c["args"]) for c in message.tool_calls}
             talk.call_number += len(message.tool_calls)
-            answer = message.text or answer
+            answer = str(message.text) or answer
         elif isinstance(message, ToolMessage) and message.tool_call_id in calls:
             result = _result(message)
             talk.results[calls[message.tool_call_id].key] = result

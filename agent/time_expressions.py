@@ -44,8 +44,8 @@ _PLAIN = re.compile(
     r"|\d{1,2}\s*[ap]\.?m\.?(?!\w))"
 )
 _EPOCH_RANGE = re.compile(
-    r"\b(?:epochs?|epochen?)\s*(?:nos?\.?|numbers?|#)?\s*(\d+)\s*(?:-|–|to|through|until|till|bis|and)"
-    r"\s*(?:epoch\s*)?(\d+)\b"
+    r"\b(?:epochs?|epochen?)\s*(?:nos?\.?|numbers?|#)?\s*(\d+)"
+    r"\s*(?:-|–|to|through|until|till|bis|and)\s*(?:epoch\s*)?(\d+)\b"
 )
 _EPOCH = re.compile(
     r"\b(?P<around>(?:around|near|about)\s+)?(?:the\s+)?(?:epochs?|epoche)\s*(?:no\.?|number|#)?"
@@ -86,7 +86,10 @@ _STAGES: tuple[tuple[str, str], ...] = (
     ("W", r"wake(?:fulness)?(?! up| after)|awake|while awake|stage w"),
     ("sleep", r"during sleep|while (?:he |she |they )?(?:was |were )?(?:asleep|sleeping)|in sleep"),
 )
-_STAGE_LEAD = r"(?:(?:was|is|were) there(?: any)?|any|no|in|during|within|while in|of|for|about|im|en|throughout)\s+(?:the\s+|stage\s+)?"
+_STAGE_LEAD = (
+    r"(?:(?:was|is|were) there(?: any)?|any|no|in|during|within|while in|of|for|about|im|en"
+    r"|throughout)\s+(?:the\s+|stage\s+)?"
+)
 _POSITIONS: tuple[tuple[str, str], ...] = (
     ("supine", r"on (?:his|her|their|the|your) back|supine|rückenlage|boca arriba|lying face up"),
     ("prone", r"on (?:his|her|their|the) (?:stomach|belly|front)|prone|bauchlage"),

@@ -30,6 +30,17 @@ MODEL_NOTE = (
     "[model]."
 )
 STAGE_WORDS = {"R": "REM", "W": "wake", "unscored": "unscored epochs"}
+_SHORT_TITLES = {
+    "ahi": "AHI",
+    "ahi_1a": "AHI by rule 1A",
+    "ahi_1b": "AHI by rule 1B",
+    "ahi_supine": "AHI supine",
+    "ahi_nonsupine": "AHI not supine",
+    "odi3": "ODI 3 %",
+    "odi4": "ODI 4 %",
+    "rdi": "RDI",
+    "t90": "time below 90 % SpO2",
+}
 _APNEAS = {"obstructive_apnea", "central_apnea", "mixed_apnea"}
 
 
@@ -96,7 +107,7 @@ def scope_words(scope: ScopeView | None) -> str:
 
 
 def event_clause(event: FoundEvent, with_duration: bool = True) -> str:
-    """ "an obstructive apnea of 58.0 s in N2, supine, lowest SpO2 84.0 % [measured] [epoch …]"."""
+    """ "a hypopnea of 58.0 s in N2, supine, lowest SpO2 84.0 % [measured] [epoch …]"."""
     words = "place" if event.kind == "described" else kind_words(event.kind)
     parts = [f"{'an' if words[0] in 'aeio' else 'a'} {words}"]
     if with_duration:
@@ -124,9 +135,7 @@ def quantity_clause(name: str, summary: NightSummary, verb: str = "") -> str:
 
 def _title(name: str) -> str:
     """The name of a field as it stands within a sentence."""
-    short = {"ahi": "AHI", "rdi": "RDI", "t90": "time below 90 % SpO2", "odi3": "ODI 3 %",
-             "odi4": "ODI 4 %", "ahi_supine": "AHI supine", "ahi_nonsupine": "AHI not supine", "ahi_1a": "AHI by rule 1A", "ahi_1b": "AHI by rule 1B"}  # fmt: skip
-    title = short.get(name, FIELDS[name].title)
+    title = _SHORT_TITLES.get(name, FIELDS[name].title)
     keeps = title[:2].isupper() or title.startswith("REM") or title.startswith("N3")
     return title if keeps else title[0].lower() + title[1:]
 

@@ -99,10 +99,10 @@ def _as_events(reply: Reply) -> bytes:
     for index, call in enumerate(reply.get("tool_calls", [])):
         function = call["function"]
         half = len(function["arguments"]) // 2
-        deltas.append({"tool_calls": [{"index": index, **call,
-            "function": {"name": function["name"], "arguments": function["arguments"][:half]}}]})  # fmt: skip
-        deltas.append({"tool_calls": [{"index": index,
-            "function": {"arguments": function["arguments"][half:]}}]})  # fmt: skip
+        begun = {"name": function["name"], "arguments": function["arguments"][:half]}
+        ended = {"arguments": function["arguments"][half:]}
+        deltas.append({"tool_calls": [{**call, "index": index, "function": begun}]})
+        deltas.append({"tool_calls": [{"index": index, "function": ended}]})
     reason = "tool_calls" if reply.get("tool_calls") else "stop"
     chunks = [{"delta": delta, "finish_reason": None} for delta in deltas]
     chunks.append({"delta": {}, "finish_reason": reason})
@@ -253,7 +253,7 @@ def test_arguments_that_are_not_json_are_sent_back_and_mended(
     def script(body: dict[str, Any]) -> Reply:
         results = tool_results(body)
         if not results:
-            return call_reply(("locate_events", 'query=obstructive'))
+            return call_reply(("locate_events", "query=obstructive"))
         if len(results) == 1:
             assert "not valid JSON" in results[0]["content"]
             return call_reply(("locate_events", LOCATE))
