@@ -362,7 +362,7 @@ class Scoring:
         return problems
 
     def to_json(self) -> str:
-        """The scoring JSON of the house (epoch_s, start, stages, events, scorer, meta)."""
+        """The scoring JSON of the house: epoch_s, start, stages, events, scorer, meta and more."""
         return json.dumps(
             {
                 "epoch_s": EPOCH_S,
@@ -391,10 +391,21 @@ class Scoring:
                 "has_events": self.has_events,
                 "scored_kinds": None if self.scored_kinds is None else list(self.scored_kinds),
                 "untyped_apneas": [list(apnea) for apnea in self.untyped_apneas],
+                "problems": list(self.problems),
+                "probabilities": self._probability_rows(),
                 "meta": self.meta,
             },
             indent=1,
         )
+
+    def _probability_rows(self) -> list[list[float] | None] | None:
+        """Rows for JSON, which knows no NaN: an epoch without probabilities is null."""
+        if self.probabilities is None:
+            return None
+        return [
+            [round(float(value), 5) for value in row] if np.isfinite(row).all() else None
+            for row in self.probabilities
+        ]
 
     @classmethod
     def from_json(cls, text: str, name: str = "scoring JSON") -> Scoring:
@@ -435,6 +446,8 @@ class Scoring:
                     (float(onset_s), float(duration_s))
                     for onset_s, duration_s in data.get("untyped_apneas") or []
                 ),
+                problems=tuple(str(problem) for problem in data.get("problems") or []),
+                probabilities=_probabilities(data.get("probabilities")),
                 meta=dict(data.get("meta") or {}),
             )
         except ScoringError as error:
@@ -443,6 +456,13 @@ class Scoring:
             raise ScoringError(
                 f"{name}: not a scoring JSON ({error!r}); it needs stages and events"
             ) from error
+
+
+def _probabilities(rows: list[list[float] | None] | None) -> np.ndarray | None:
+    if rows is None:
+        return None
+    nothing = [np.nan] * len(STAGES)
+    return np.array([nothing if row is None else row for row in rows], dtype=np.float32)
 
 
 def _allowed_kinds(names: list[str] | None) -> tuple[str, ...] | None:

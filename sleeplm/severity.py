@@ -77,7 +77,7 @@ def judged(ahi: Quantity, typed_apneas: Mapping[str, int]) -> Severity:
     ahi : Quantity
         Apneas and hypopneas as scored, per hour of sleep.
     typed_apneas : mapping of kind → number in sleep
-        Obstructive, central and mixed apneas.
+        Obstructive, central and mixed apneas; empty where central ones were not told apart.
     """
     rule = "the AHI as scored (apneas and hypopneas per hour of sleep)"
     if ahi.value is None:

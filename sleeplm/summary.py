@@ -86,6 +86,8 @@ RESPIRATORY_FIELDS = (
 )
 APNEA_KINDS = ("obstructive_apnea", "central_apnea", "mixed_apnea")
 POSITIONS = {name: code for name, code in POSITION_CODES.items() if name != "unknown"}
+AHI_NEEDS = ("obstructive_apnea", "hypopnea")
+"""Kinds without which there is no AHI; other apneas that were not looked for stand in its note."""
 PLAUSIBLE_HR_BPM = (20.0, 250.0)
 
 
@@ -205,7 +207,9 @@ class _Summarizer:
         self.oxygen()
         self.heart()
         self.positions()
-        typed = {kind: self.asleep_count([kind]) for kind in APNEA_KINDS}
+        typed = {}
+        if self.scoring.looked_for(APNEA_KINDS[:2]):
+            typed = {kind: self.asleep_count([kind]) for kind in APNEA_KINDS}
         scorer = self.scoring.scorer
         summary = NightSummary(
             **self.fields,
@@ -307,18 +311,25 @@ class _Summarizer:
         ]
 
     def respiratory_indices(self) -> None:
-        reason = self.not_looked_for(RESPIRATORY_KINDS, "apneas or hypopneas")
+        reason = self.not_looked_for(AHI_NEEDS, "apneas or hypopneas")
         if reason is not None:
             self.put_null(RESPIRATORY_FIELDS, reason)
             return
         n_untyped = len(self.untyped_in_sleep())
         untyped_note = f"{n_untyped} apneas without a type are among them" if n_untyped else ""
+        unread = [kind for kind in APNEA_KINDS if not self.scoring.looked_for(kind)]
+        if unread:
+            names = " and ".join(kind.replace("_", " ") + "s" for kind in unread)
+            untyped_note = _joined(untyped_note, f"{names} were not looked for")
         apneas = self.asleep_count(APNEA_KINDS) + n_untyped
         hypopneas = self.asleep_count(["hypopnea"])
         self.index("ahi", apneas + hypopneas, _joined("hypopneas as scored", untyped_note))
         self.index("apnea_index", apneas, untyped_note)
         self.index("hypopnea_index", hypopneas, "as scored")
-        self.index("cai", self.asleep_count(["central_apnea"]))
+        if self.scoring.looked_for("central_apnea"):
+            self.index("cai", self.asleep_count(["central_apnea"]))
+        else:
+            self.put("cai", None, "central apneas were not looked for")
         self.index(
             "oahi",
             self.asleep_count(["obstructive_apnea", "mixed_apnea", "hypopnea"]),
@@ -542,7 +553,7 @@ class _Summarizer:
         self.by_position(codes, asleep)
 
     def by_position(self, codes: np.ndarray, asleep: np.ndarray) -> None:
-        no_events = self.not_looked_for(RESPIRATORY_KINDS, "apneas or hypopneas")
+        no_events = self.not_looked_for(AHI_NEEDS, "apneas or hypopneas")
         onsets = [
             event.onset_s
             for event in self.scoring.events_of(RESPIRATORY_KINDS)

@@ -108,7 +108,8 @@ def _read_json(text: str, name: str) -> Scoring:
     events = tuple(
         replace(event, channel=signal_location(event.channel)) for event in scoring.events
     )
-    return replace(scoring, events=events)
+    # Sentences in a file are somebody's free text: ours are made anew while reading.
+    return replace(scoring, events=events, problems=())
 
 
 def find_scoring(edf_path: str | Path) -> Path | None:

@@ -172,11 +172,15 @@ def test_json_keeps_everything():
         lights_on_s=80.0,
         scored_kinds=("desaturation", "arousal"),
         untyped_apneas=((33.0, 12.0),),
+        problems=("one thing was left out",),
+        probabilities=np.array([[1, 0, 0, 0, 0], [0, 0, 0.5, 0.25, 0.25], [np.nan] * 5]),
         meta={"seed": 7},
     )
     back = Scoring.from_json(scoring.to_json())
     assert back == scoring
     assert back.meta == scoring.meta
+    assert back.problems == scoring.problems
+    np.testing.assert_array_equal(back.probabilities, scoring.probabilities)
     assert back.events[0].evidence == scoring.events[0].evidence
 
 

@@ -265,6 +265,12 @@ def test_what_is_written_reads_back_the_same(tmp_path, write):
     assert [path.name for path in tmp_path.iterdir()] == ["night.scoring"]
 
 
+def test_sentences_in_a_scoring_json_are_not_repeated(tmp_path):
+    path = tmp_path / "night.json"
+    write_scoring_json(Scoring(("N2",), problems=("John Doe coughs",)), path)
+    assert read_scoring(path).problems == ()
+
+
 def test_a_quiet_night_keeps_that_events_were_looked_for(tmp_path):
     path = tmp_path / "night-nsrr.xml"
     write_nsrr_xml(Scoring(("N2",) * 4), path)

@@ -255,6 +255,19 @@ def test_what_nobody_scored_is_null_and_not_zero():
     assert looked.severity.word == "none"
 
 
+def test_apneas_that_a_scorer_cannot_tell_are_named_and_not_zero():
+    kinds = ("obstructive_apnea", "hypopnea")
+    events = (Event("obstructive_apnea", 100.0, 12.0), Event("hypopnea", 200.0, 12.0))
+    scoring = Scoring(("N2",) * 120, events, Scorer("model"), scored_kinds=kinds)
+    summary = summarize(scoring, recording_of(120))
+    assert summary.ahi.value == pytest.approx(2.0)
+    assert "central apneas and mixed apneas were not looked for" in summary.ahi.note
+    assert summary.cai.value is None
+    assert summary.rdi.value is None
+    assert summary.event_counts["central_apnea"].value is None
+    assert summary.severity.predominance is None
+
+
 def test_short_nights_are_divided_by_their_true_length():
     summary = summarize(ODD_NIGHTS["one epoch of sleep"], recording_of(1))
     assert summary.ahi.value == pytest.approx(120.0)
