@@ -357,12 +357,14 @@ class Night:
         else:
             problems.append("no EEG was recorded, so the model does not stage this night")
         read: list[Event] = []
+        sought: list[str] = []
         kinds = [kind for kind in self.model.event_kinds if kind in NEEDED_CHANNELS]
         for number, kind in enumerate(kinds):
             self._tell(f"SleepLM looks for {kind.replace('_', ' ')}s", number / len(kinds))
             if not all(set(group) & present for group in NEEDED_CHANNELS[kind]):
                 problems.append(f"{kind.replace('_', ' ')}: not read, its channels are missing")
                 continue
+            sought.append(kind)
             read.extend(
                 Event(kind, where.onset_s, where.duration_s, confidence=where.score)
                 for where in self.locate(self.model.event_phrase(kind))
@@ -375,6 +377,7 @@ class Night:
             start=self.start,
             probabilities=probabilities,
             problems=tuple(problems),
+            scored_kinds=tuple(sought),
         )
         cache.save_json("model_scoring", scoring.to_json())
         return scoring

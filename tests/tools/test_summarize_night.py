@@ -66,3 +66,12 @@ def test_remarks_on_the_night_come_with_their_rule(hand_made: Any) -> None:
     assert any(fact.field == "insight.positional" for fact in found.evidence)
     other = hand_made.call(session, "summarize_night", sections=["cardiac"]).artifact
     assert "insights" not in other.section_texts
+
+
+def test_kinds_that_the_model_does_not_read_are_not_reported_as_none(hand_made: Any) -> None:
+    signals = {name: hand_made.signals()["SPO2"] for name in ("EEG_C3_A2", "AF", "THX")}
+    session = Session.of(hand_made.night(None, **signals))
+    found = hand_made.call(session, "summarize_night", sections=["movement"]).artifact
+    assert found.summary.plm_index.value is None
+    assert found.summary.event_counts["plm"].value is None
+    assert not found.evidence
