@@ -160,7 +160,9 @@ class Night:
                 "automatic scoring is not built into this version; use --scoring expert or model"
             )
         if found is not None:
-            expert = read_scoring(found).aligned(recording.start, recording.n_epochs)
+            expert = read_scoring(found, duration_s=recording.duration_s).aligned(
+                recording.start, recording.n_epochs
+            )
         elif choice == "expert":
             raise ScoringError(
                 f"no scoring file was found beside {Path(path).name}; name one with --scoring FILE"
