@@ -120,7 +120,8 @@ def test_the_requested_ahi_is_reached_and_events_lie_in_sleep(
     assert scoring.start == night.start
 
 
-def test_every_hypopnea_has_a_desaturation_or_an_arousal(night: SimulatedNight) -> None:
+def test_every_hypopnea_has_a_desaturation_or_an_arousal() -> None:
+    night = simulate_night(3, hours=2, ahi=60)
     dips = night.scoring.events_of("desaturation")
     arousals = night.scoring.events_of("arousal")
     for event in night.scoring.events_of("hypopnea"):

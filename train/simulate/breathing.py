@@ -67,6 +67,8 @@ class Placement:
     supine_weight: float
 
 
+# A stretch of sleep of one stage and posture: start_s, end_s, stage code, supine.
+Piece = tuple[float, float, int, bool]
 KINDS = ("obstructive_apnea", "central_apnea", "mixed_apnea", "hypopnea")
 
 
@@ -109,27 +111,49 @@ def place_events(
     if count == 0 or not pieces:
         return []
     cycle_s = SHORTEST_EVENT_S + 4.0 + SHORTEST_GAP_S
-    start_s = np.array([piece[0] for piece in pieces])
-    length_s = np.array([piece[1] for piece in pieces]) - start_s
-    stage = np.array([piece[2] for piece in pieces])
-    on_back = np.array([piece[3] for piece in pieces])
-    room = np.floor((length_s + SHORTEST_GAP_S) / cycle_s).astype(int).clip(0)
-    weight = length_s * np.array(placement.stage_weight)[stage]
-    weight = weight * np.where(on_back, placement.supine_weight, 1.0)
-    weight = weight * rng.gamma(1.3, 1.0, len(pieces))
     events: list[RespiratoryEvent] = []
-    allotted = _allot(rng, count, weight, room)
-    for index in np.flatnonzero(allotted):
-        events += _fill(
-            rng, breaths, start_s[index], length_s[index], int(stage[index]),
-            int(allotted[index]), placement,
-        )  # fmt: skip
+    for _ in range(4):  # breaths are not cut: what did not fit goes where there is still room
+        start_s = np.array([piece[0] for piece in pieces])
+        length_s = np.array([piece[1] for piece in pieces]) - start_s
+        stage = np.array([piece[2] for piece in pieces])
+        room = np.floor((length_s + SHORTEST_GAP_S) / cycle_s).astype(int).clip(0)
+        weight = length_s * np.array(placement.stage_weight)[stage]
+        on_back = np.array([piece[3] for piece in pieces])
+        weight = weight * np.where(on_back, placement.supine_weight, 1.0)
+        weight = weight * rng.gamma(1.3, 1.0, len(pieces))
+        allotted = _allot(rng, count - len(events), weight, room)
+        for index in np.flatnonzero(allotted):
+            events += _fill(
+                rng, breaths, start_s[index], length_s[index], int(stage[index]),
+                int(allotted[index]), placement,
+            )  # fmt: skip
+        pieces = _free_spans(pieces, events)
+        if len(events) >= count or not pieces:
+            break
     return sorted(events, key=lambda event: event.onset_s)
 
 
-def _pieces(stages: np.ndarray, supine: np.ndarray) -> list[tuple[float, float, int, bool]]:
+def _free_spans(pieces: list[Piece], events: list[RespiratoryEvent]) -> list[Piece]:
+    """What is left of each piece between its events, a few breaths away from them."""
+    left: list[Piece] = []
+    for start_s, end_s, stage, supine in pieces:
+        inside = sorted(
+            (event.onset_s, event.end_s)
+            for event in events
+            if event.onset_s < end_s and event.end_s > start_s
+        )
+        edges = [start_s, *(edge for pair in inside for edge in pair), end_s]
+        for begin, end in zip(edges[::2], edges[1::2], strict=True):
+            first = begin + (SHORTEST_GAP_S if begin > start_s else 0.0)
+            last = end - (SHORTEST_GAP_S if end < end_s else 0.0)
+            if last - first > SHORTEST_EVENT_S:
+                left.append((first, last, stage, supine))
+    return left
+
+
+def _pieces(stages: np.ndarray, supine: np.ndarray) -> list[Piece]:
     """(start_s, end_s, stage, supine) of sleep, the last seconds before wake left out."""
-    pieces = []
+    pieces: list[Piece] = []
     key = stages.astype(int) * 2 + supine
     first = 0
     for epoch in range(1, len(stages) + 1):

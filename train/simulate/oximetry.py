@@ -83,8 +83,9 @@ def find_desaturations(
 ) -> list[Desaturation]:
     """Falls of ≥ 3 % after each event, measured on what the oximeter shows.
 
-    The baseline is the highest value since the last nadir, within 60 s; the onset the last second
-    at it; the end where two thirds of the fall are regained, or the next fall begins.
+    The baseline is the highest value between the event's onset and the nadir (after the last
+    recovery); the onset the last second at it; the end where two thirds of the fall are regained,
+    or the next fall begins.
     """
     found = []
     floor = 0
@@ -95,9 +96,11 @@ def find_desaturations(
         if last - first < 3:
             continue
         nadir_at = first + int(np.argmin(spo2_pct[first:last]))
-        before = spo2_pct[max(floor, first - 12) : nadir_at + 1]
+        # Blood that reaches the finger now left the lung before the event: its own baseline.
+        begin = max(floor, first - 8, int(event.onset_s) + 1)
+        before = spo2_pct[begin : nadir_at + 1]
         baseline = before.max()
-        onset = max(floor, first - 12) + int(np.flatnonzero(before == baseline)[-1])
+        onset = begin + int(np.flatnonzero(before == baseline)[-1])
         nadir = spo2_pct[nadir_at]
         if baseline - nadir < LEAST_DROP_PCT or nadir_at == onset:
             continue
