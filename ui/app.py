@@ -115,7 +115,7 @@ class _Page:
         self,
         first: FirstNights,
         orchestrator: Orchestrator,
-        model: SleepLM | str | None,
+        model: SleepLM | None,
         store: CaseStore | None,
     ) -> None:
         self.first = first
@@ -342,7 +342,7 @@ def build_app(
     first: FirstNights,
     orchestrator: Orchestrator,
     *,
-    model: SleepLM | str | None = None,
+    model: SleepLM | None = None,
     store: CaseStore | None = None,
 ) -> gr.Blocks:
     """The page as Gradio blocks; :func:`launch` opens it.
@@ -353,7 +353,7 @@ def build_app(
         The nights that a new session begins with.
     orchestrator : agent.Orchestrator
         Who answers.
-    model : SleepLM, str or None
+    model : SleepLM or None
         What reads uploaded nights; None is the embedded model.
     store : tools.store.CaseStore, optional
         Cases that ``find_similar`` may search across nights.
@@ -502,10 +502,8 @@ def _witness(page: PageSession) -> str:
     )
 
 
-def _model_name(model: SleepLM | str | None) -> str:
-    if model is None:
-        return "embedded"
-    return Path(model).name if isinstance(model, str) else model.model_id
+def _model_name(model: SleepLM | None) -> str:
+    return "embedded" if model is None else model.model_id
 
 
 def _plain(text: str) -> str:

@@ -328,7 +328,8 @@ def chat(
     """Open the page in the browser: the night on the left, the talk about it on the right."""
     with _working() as tell, contextlib.ExitStack() as closing:
         # Named files are opened before the page, so that a wrong one ends here with its reason.
-        opened = [_open(path, scoring, mapping, model, tell) for path in nights or ()]
+        reader = None if model is None else _named_model(model)
+        opened = [_open(path, scoring, mapping, reader, tell) for path in nights or ()]
         tell("starting the page", 0.0)
         from agent import Orchestrator
         from ui.app import FirstNights, build_app, launch
@@ -338,16 +339,17 @@ def chat(
         if store is not None:
             from sleeplm.reader import SleepLM
 
-            cases = closing.enter_context(_existing_store(store, SleepLM.from_pretrained(model)))
+            known = reader or SleepLM.from_pretrained()
+            cases = closing.enter_context(_existing_store(store, known))
 
         def first(progress: Callable[[str, float], None]) -> list[Night]:
             if opened:
                 return opened
             from ui.demo import demo_night
 
-            return [_open(demo_night(progress=progress), None, None, model, progress)]
+            return [_open(demo_night(progress=progress), None, None, reader, progress)]
 
-        page = build_app(FirstNights(first), orchestrator, model=model, store=cases)
+        page = build_app(FirstNights(first), orchestrator, model=reader, store=cases)
         try:
             address, stop = launch(page, port=port, open_browser=not no_browser)
         except OSError as error:
@@ -528,7 +530,16 @@ def _open(
 ) -> Night:
     from sleeplm.night import Night
 
+    if isinstance(model, str):
+        model = _named_model(model)
     return Night.open(path, scoring=scoring, model=model, mapping=_mapping(mapping), progress=tell)
+
+
+def _named_model(name: str) -> SleepLM:
+    """Weights that the user names are loaded at once, so that a wrong name is not passed over."""
+    from sleeplm.reader import SleepLM
+
+    return SleepLM.from_pretrained(name)
 
 
 def _session(
@@ -663,6 +674,9 @@ def _show_summary(summary: dict[str, Any], night: Night) -> None:
         note = _literal(quantity.get("note") or "")
         table.add_row(name, value, _literal(quantity["unit"] or ""), quantity["source"], note)
     console.print(table)
+    severity = summary.get("severity") or {}
+    if severity.get("word"):
+        console.print(f"severity: {severity['word']} ({severity.get('rule', '')})", highlight=False)
     for entry in summary.get("missing", []):
         console.print(f"! {entry}", style="yellow", markup=False, highlight=False)
     console.print(NOTICE, style="dim", highlight=False)
