@@ -297,7 +297,11 @@ def caption_sample(corpus: Corpus, rng: np.random.Generator, size: int) -> Itera
 
 # ── shards ───────────────────────────────────────────────────────────────────────────────────────
 def simulation_plan(n_nights: int, first_seed: int, hours: float) -> list[dict[str, Any]]:
-    """What to simulate: seeds with conditions and an AHI spread over none to severe."""
+    """What to simulate: seeds with conditions and an AHI spread over none to severe.
+
+    Every other night has twice the variety of EEG within and between nights: a model must see more
+    than what it will be judged on (a forest trained on such nights reads real EEG better).
+    """
     plan = []
     for seed in range(first_seed, first_seed + n_nights):
         rng = np.random.default_rng(seed)
@@ -306,7 +310,15 @@ def simulation_plan(n_nights: int, first_seed: int, hours: float) -> list[dict[s
         ahi = float(
             rng.uniform(0, 5) if healthy else rng.choice([8, 18, 35, 55]) * rng.uniform(0.8, 1.2)
         )
-        plan.append({"seed": seed, "hours": hours, "ahi": round(ahi, 1), "condition": condition})
+        plan.append(
+            {
+                "seed": seed,
+                "hours": hours,
+                "ahi": round(ahi, 1),
+                "condition": condition,
+                "variety": 1.0 + seed // len(CONDITIONS) % 2,
+            }
+        )
     return plan
 
 
@@ -345,7 +357,7 @@ def _one_thread() -> None:
 def _shard_name(entry: dict[str, Any]) -> str:
     return (
         f"sim-{entry['seed']:06d}-{entry['hours']:g}h-{entry['ahi']:g}-{entry['condition']}"
-        ".safetensors"
+        f"-{entry['variety']:g}.safetensors"
     )
 
 

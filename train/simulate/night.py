@@ -16,7 +16,7 @@ import numpy as np
 from scipy.signal import butter, resample_poly, sosfiltfilt
 
 from sleeplm.errors import QueryError
-from sleeplm.scoring import EPOCH_S, STAGES, Event, Scorer, Scoring
+from sleeplm.scoring import EPOCH_S, RESPIRATORY_KINDS, STAGES, Event, Scorer, Scoring
 from train.simulate.breathing import (
     Placement,
     RespiratoryEvent,
@@ -171,7 +171,7 @@ def simulate_night(
     for name in missing:
         native.pop(name)
 
-    truth = _truth_events(events, dips, arousals_s, missing)
+    truth, scored_kinds = _truth_events(events, dips, arousals_s, missing)
     counted = [event for event in truth if "apnea" in event.kind or event.kind == "hypopnea"]
     meta: dict[str, Any] = {
         "seed": seed,
@@ -193,6 +193,7 @@ def simulate_night(
         tuple(truth),
         Scorer("expert", "simulator truth", "1"),
         start=start,
+        scored_kinds=scored_kinds,
         meta=meta,
     )
     return SimulatedNight(_house_signals(native), scoring, start, meta, native, beats_s)
@@ -430,11 +431,16 @@ def _truth_events(
     dips: list[Desaturation],
     arousals_s: list[tuple[float, float]],
     missing: Sequence[str],
-) -> list[Event]:
-    """The events that at least one recorded channel shows."""
+) -> tuple[list[Event], tuple[str, ...]]:
+    """The events that at least one recorded channel shows, and the kinds that could be shown.
+
+    Legs are not simulated: their kinds were not looked for, which is not the same as none.
+    """
     gone = set(missing)
     truth: list[Event] = []
+    kinds: list[str] = []
     if not {"AF", "THX", "ABD"} <= gone:
+        kinds += RESPIRATORY_KINDS
         shown_on = next(name for name in ("AF", "THX", "ABD") if name not in gone)
         truth += [
             Event(
@@ -447,6 +453,7 @@ def _truth_events(
             for event in events
         ]
     if "SPO2" not in gone:
+        kinds.append("desaturation")
         truth += [
             Event(
                 "desaturation",
@@ -459,11 +466,12 @@ def _truth_events(
         ]
     brain = [name for name in ("EEG_C3_A2", "EEG_C4_A1") if name not in gone]
     if brain:
+        kinds.append("arousal")
         truth += [
             Event("arousal", start_s, round(end_s - start_s, 2), brain[0])
             for start_s, end_s in arousals_s
         ]
-    return truth
+    return truth, tuple(kinds)
 
 
 def _house_signals(native: dict[str, tuple[float, np.ndarray]]) -> dict[str, np.ndarray]:
