@@ -11,7 +11,8 @@ from typing import Any
 
 from agent.explain import compare, explain
 from agent.intents import Intent, Request
-from agent.plan import Results, calls_for, scoped_quantity, target_of
+from agent.plan import FIRST_OF, Results, calls_for, scoped_quantity, target_of
+from agent.time_expressions import NightSpan
 from agent.wording import (
     MODEL_NOTE,
     cite,
@@ -64,11 +65,15 @@ _SYSTEM_WORDS = {
 }
 
 
-def compose(requests: list[Request], results: Results, focus: Focus) -> tuple[str, list[str]]:
+def compose(
+    requests: list[Request], results: Results, focus: Focus, span: NightSpan | None = None
+) -> tuple[str, list[str]]:
     """The answer to all requests of a question, and up to three next questions."""
     texts: list[str] = []
     for request in requests:
         text = _COMPOSERS[request.intent](request, results, focus)
+        if request.intent is Intent.RECORDING and span is not None:
+            text = f"There are {span.n_epochs} epochs, from {span.start} to {span.end}. {text}"
         if text and text not in texts:
             texts.append(text)
     return " ".join(texts), _next_questions(requests)
@@ -175,6 +180,12 @@ def _picked(request: Request, first: EventList, last: EventList) -> str:
     event = last.events[-1] if request.picks == "last" else first.events[0]
     name = f"{noun(request.query, 1)}{scope_words(first.scope)}"
     lead = request.order if request.picks == "most" else request.picks
+    if request.count > 1 and len(first.events) > 1:
+        shown = first.events[: request.count]
+        listed = "; ".join(event_clause(one) for one in shown)
+        what = f"{noun(request.query, 2)}{scope_words(first.scope)}"
+        text = f"The {request.order} of {first.total} {what} [{first.source}] are {listed}."
+        return _with_source_note(text, first)
     if request.order == "deepest" and event.nadir_pct is None:
         return _with_source_note(
             f"How deep the {noun(request.query, 2)}{scope_words(first.scope)} were is not known: "
@@ -185,9 +196,7 @@ def _picked(request: Request, first: EventList, last: EventList) -> str:
     elif request.picks == "most":
         head = f"The {lead} {name} lasted {event.duration_s:.1f} s [{event.source}]"
     else:
-        head = (
-            f"The {lead} {name}{scope_words(first.scope)} began at {event.clock} [{event.source}]"
-        )
+        head = f"The {lead} {name} began at {event.clock} [{event.source}]"
     text = f"{head}: {event_clause(event, with_duration=request.picks != 'most')}."
     if first.total > 1:
         text += f" It is one of {first.total} {noun(request.query, first.total)}{rate(first)}."
@@ -214,6 +223,9 @@ def _quantity(request: Request, results: Results, focus: Focus) -> str:
             if request.wants_place and name in ("spo2_nadir", "hr_max", "hr_min"):
                 place = _place_of(name, places)
                 sentence += f", at {place}" if place else ""
+            if request.wants_place and name in FIRST_OF and (place := _begin_of(name, places)):
+                what = stage_word(FIRST_OF[name])
+                sentence += f"; {what} begins at {place}"
         sentences.append(f"{sentence}.")
     if "ahi" in request.quantities and summary.severity.word:
         sentences.append(_severity(summary))
@@ -233,6 +245,17 @@ def _place_of(name: str, places: list[Any]) -> str:
         "hr_min": ("hr_min_bpm", "lowest"),
     }[name]
     return next((where for found in places if (where := extreme_place(found, field, which))), "")
+
+
+def _begin_of(name: str, places: list[Any]) -> str:
+    """Where the stage that ends a latency begins: its first epoch was described for that."""
+    named = stage_word(FIRST_OF[name])
+    views = [found.scope for found in places if isinstance(found, Description) and found.scope]
+    whole = next((view for view in views if view.text == named), None)
+    first = next(
+        (v for v in views if v.n_epochs == 1 and whole and v.first_epoch == whole.first_epoch), None
+    )
+    return scope_words(first).removeprefix(" at ") if first else ""
 
 
 def _severity(summary: NightSummary) -> str:
@@ -322,6 +345,9 @@ def _only_for_the_night(name: str, request: Request, results: Results) -> str:
 def _measured_part(name: str, found: Description) -> str:
     if found.system == "stage_event":
         return f"{_stage_shares(found)}."
+    if found.system == "somatic":
+        shares = _position_shares(found) or "not recorded"
+        return f"The body position{scope_words(found.scope)} was {shares} [measured]."
     fields = {"hr_mean": ("ecg_rate_bpm", "hr_mean_bpm"), "hr_min": ("hr_min_bpm", "ecg_rate_bpm"),
               "hr_max": ("hr_max_bpm", "ecg_rate_bpm"), "spo2_mean": ("spo2_mean_pct",),
               "spo2_nadir": ("spo2_min_pct",)}[name]  # fmt: skip
@@ -513,6 +539,16 @@ def _that_event(request: Request, results: Results, focus: Focus) -> str:
     return lead + _descriptions(_found(request, results, focus))
 
 
+def _recording(request: Request, results: Results, focus: Focus) -> str:
+    (report,) = _found(request, results, focus)
+    if not isinstance(report, NightReport):
+        return _failed(report)
+    text = report.section_texts.get("recording", report.text)
+    missing = "" if "not recorded" in text else " No channel of the montage is missing."
+    text = " ".join(line.strip() for line in text.splitlines() if line.strip())
+    return f"{text}{missing} Stages and events are by the {report.summary.scorer['kind']} scoring."
+
+
 def _fixed(text: str) -> Callable[[Request, Results, Focus], str]:
     return lambda request, results, focus: text
 
@@ -534,6 +570,7 @@ _COMPOSERS: dict[Intent, Callable[[Request, Results, Focus], str]] = {
     Intent.EXPLAIN: _explained,
     Intent.SIMILAR: _similar,
     Intent.THAT_EVENT: _that_event,
+    Intent.RECORDING: _recording,
     Intent.GREETING: _fixed(f"Hello. A night is open and can be asked about. {CAN_ASK}"),
     Intent.THANKS: _fixed("You are welcome. Ask on whenever you like."),
     Intent.HELP: _fixed(CAN_ASK),

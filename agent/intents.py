@@ -30,6 +30,7 @@ class Intent(StrEnum):
     EXPLAIN = "explain"
     SIMILAR = "similar"
     THAT_EVENT = "that event"
+    RECORDING = "recording"
     GREETING = "greeting"
     THANKS = "thanks"
     HELP = "help"
@@ -54,6 +55,8 @@ class Request:
         Order of listed events: ``time``, ``longest`` …
     picks : str
         ``""`` all, ``first``, ``last``, ``most``: the one event that is meant.
+    count : int
+        How many events are meant by "the five longest".
     contrast : str
         What a comparison is between: ``halves``, ``rem``, ``position``.
     subject : str
@@ -83,6 +86,7 @@ class Request:
     wants_place: bool = False
     contrast: str = ""
     subject: str = ""
+    count: int = 1
     focus: str = ""
     rank: int = 0
     epoch: int = 0
@@ -124,6 +128,11 @@ def _normalised(question: str) -> str:
     text = question.lower().strip().replace("’", "'").replace("–", "-").replace("—", " - ")
     for pattern, plain in words.SPELLINGS:
         text = re.sub(pattern, plain, text)
+    if re.search(r"\bdesat|\bspo2\b|\boxygen\b|\bsaturation\b", text):
+        # "desaturations below 85" are meant in percent.
+        text = re.sub(
+            r"\b(below|under|less than)\s*(\d{2})(?![\d.:]|\s*(?:%|p|s\b|min))", r"\1 \2 %", text
+        )
     return re.sub(r"\b[a-z]{6,}\b", lambda match: _spelled(match[0]), re.sub(r"\s+", " ", text))
 
 
@@ -176,7 +185,8 @@ def _understand_part(
 def _direct(text: str, span: NightSpan | None) -> list[Request]:
     """A part by itself, without the conversation."""
     time = read_time(text, span)
-    if words.SIMILAR.search(text):
+    asks_looks = re.search(r"\b(?:what|how) (?:does|do|did|is|are)\b.*\blooks? like\b", text)
+    if words.SIMILAR.search(text) and not asks_looks:
         return [_similar(text, time)]
     if words.WHY.search(text) and (subject := _subject(text)):
         stage = _named_stage(text)
@@ -197,6 +207,8 @@ def _loosely(text: str, left: str, time: TimeScope) -> Request:
     """A part that names neither a quantity nor a scored kind."""
     systems = _systems(left)
     asks_summary = words.SUMMARY.search(text) is not None
+    if words.RECORDING.search(text):
+        return Request(Intent.RECORDING)
     if (search := words.OPEN_SEARCH.search(left)) and (
         words.SIGNAL_WORDS.search(left) or re.match(r"find|locate|search|look", search[0])
     ):
@@ -217,9 +229,12 @@ def _quantity(text: str, time: TimeScope, span: NightSpan | None) -> tuple[Reque
     """A request for figures of the report, and the text without them."""
     names, left = _quantities(text)
     # "How many arousals in N3" counts arousals, although "how many … N3" could be minutes.
-    if read_query(time.rest).kinds and re.search(r"\bhow (?:many|often)\b", text):
+    counts = not re.search(r"\b(?:minutes|hours|how (?:long|much)|percent\w*)\b", text)
+    if read_query(time.rest).kinds and counts:
         names = tuple(name for name in names if name not in ("stage_minutes", "position_minutes"))
     if not names:
+        return None, time.rest
+    if words.TREND.search(left) and any(name.startswith(("hr_", "spo2_")) for name in names):
         return None, time.rest
     # A stage named by the quantity itself ("REM latency", "AHI in REM") is not a scope.
     scope = read_time(left, span)
@@ -233,7 +248,7 @@ def _quantity(text: str, time: TimeScope, span: NightSpan | None) -> tuple[Reque
         quantities=names,
         when=when,
         focus=focus,
-        wants_place=words.PLACE_TOO.search(left) is not None,
+        wants_place=re.search(r"\b(?:when|where|what time)\b", text) is not None,
     )
     return request, scope.rest
 
@@ -297,9 +312,19 @@ def _events(text: str, when: dict[str, Any]) -> Request | None:
         picks = "last"
     elif re.search(r"\bfirst\b(?! (?:hour|third|half))", text):
         picks = "first"
+    count = 1
+    if picks == "most" and (several := words.SEVERAL.search(text)):
+        word = several["count"] or several["top"]
+        count = words.COUNT_WORDS.get(word) or int(word)
+    kinds = query.kinds
+    if kinds in (("obstructive_apnea",), ("central_apnea",)) and re.search(
+        r"\b(?:mostly|mainly|predominantly|rather)\b", text
+    ):
+        kinds = _BREATHING[:3]
     return Request(
         Intent.LOCATE,
-        query=_query_words(query.kinds),
+        count=max(count, 1),
+        query=_query_words(kinds),
         when=when,
         order=order,
         picks=picks,

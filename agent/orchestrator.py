@@ -67,6 +67,10 @@ class Orchestrator:
         """Who answers, in one line for the page."""
         return self.model.description
 
+    def warm_up(self) -> None:
+        """Load what the first question needs (a second or two), so that it is answered at once."""
+        self._agent()
+
     def ask(self, question: str, session: Session, thread: str = "default") -> Answer:
         """The answer to one question; a thread remembers what was asked about a night before.
 

@@ -10,7 +10,7 @@ from typing import Any
 from agent.intents import Intent, Request
 from tools.artifacts import Artifact, EventList, Evidence
 
-__all__ = ["BREATHING", "Call", "Result", "Results", "calls_for", "scoped_quantity"]
+__all__ = ["BREATHING", "FIRST_OF", "Call", "Result", "Results", "calls_for", "scoped_quantity"]
 
 BREATHING = "obstructive apnea and central apnea and mixed apnea and hypopnea"
 LIST_LIMIT = 20
@@ -29,6 +29,8 @@ SECTION_OF = {
     "plm_index": "movement",
     "position_minutes": "position",
 }  # fmt: skip
+#: The stage whose first epoch ends a latency.
+FIRST_OF = {"sleep_onset_latency": "sleep", "rem_latency": "R", "n3_latency": "N3"}
 _SLEEP_FIELDS = ("tst", "waso", "awakenings", "sleep_efficiency", "stage_minutes",
                  "sleep_maintenance")  # fmt: skip
 
@@ -91,7 +93,8 @@ def scoped_quantity(name: str, when: dict[str, Any]) -> tuple[str, Call] | None:
     if name in ("ahi", "rdi"):
         return "rate", _locate(BREATHING, when)
     events = {"oahi": "obstructive apnea and mixed apnea and hypopnea", "cai": "central apnea",
-              "odi3": "desaturation", "apnea_index": "apnea", "hypopnea_index": "hypopnea", "arousal_index": "arousal",
+              "odi3": "desaturation", "apnea_index": "apnea", "hypopnea_index": "hypopnea",
+              "arousal_index": "arousal",
               "plm_index": "plm"}  # fmt: skip
     if name in events:
         return "rate", _locate(events[name], when)
@@ -99,6 +102,8 @@ def scoped_quantity(name: str, when: dict[str, Any]) -> tuple[str, Call] | None:
         return "measured", _describe("cardiac", when)
     if name.startswith("spo2_"):
         return "measured", _describe("respiratory", when)
+    if name == "position_minutes":
+        return "stages", _describe("somatic", when)
     if name in _SLEEP_FIELDS:
         return "stages", _describe("stage_event", when)
     return None
@@ -127,7 +132,8 @@ def _summary(*names: str) -> Call:
 
 def _for_locate(request: Request, results: Results, focus: Any) -> list[Call]:
     if request.picks == "most":
-        return [_locate(request.query, request.when, request, order=request.order, limit=5)]
+        limit = max(request.count, 5)
+        return [_locate(request.query, request.when, request, order=request.order, limit=limit)]
     if request.picks != "last":
         return [_locate(request.query, request.when, request, limit=LIST_LIMIT)]
     call = _locate(request.query, request.when, request, limit=MOST_EVENTS)
@@ -162,7 +168,20 @@ def _for_quantity(request: Request, results: Results, focus: Any) -> list[Call]:
             calls.append(_describe("respiratory", {"stage": "sleep"}))
         if {"hr_max", "hr_min"} & set(request.quantities):
             calls.append(_describe("cardiac", {"stage": "sleep"}))
+        for name, stage in FIRST_OF.items():
+            if name in request.quantities:
+                calls += _first_epoch(stage, results)
     return calls
+
+
+def _first_epoch(stage: str, results: Results) -> list[Call]:
+    """Find the first epoch of a stage, then describe it, for its clock time."""
+    whole = _describe("stage_event", {"stage": stage})
+    found = results.get(whole.key)
+    scope = found.artifact.scope if found and found.artifact else None
+    if scope is None or scope.first_epoch is None:
+        return [whole]
+    return [whole, _describe("stage_event", {"epochs": [scope.first_epoch, scope.first_epoch]})]
 
 
 def _for_describe(request: Request, results: Results, focus: Any) -> list[Call]:
@@ -171,6 +190,10 @@ def _for_describe(request: Request, results: Results, focus: Any) -> list[Call]:
 
 def _for_summary(request: Request, results: Results, focus: Any) -> list[Call]:
     return [Call("summarize_night", {})]
+
+
+def _for_recording(request: Request, results: Results, focus: Any) -> list[Call]:
+    return [Call("summarize_night", {"sections": ["recording"]})]
 
 
 def _for_compare(request: Request, results: Results, focus: Any) -> list[Call]:
@@ -267,6 +290,7 @@ _PLANNERS: dict[Intent, Callable[[Request, Results, Any], list[Call]]] = {
     Intent.QUANTITY: _for_quantity,
     Intent.DESCRIBE: _for_describe,
     Intent.SUMMARY: _for_summary,
+    Intent.RECORDING: _for_recording,
     Intent.COMPARE: _for_compare,
     Intent.EXPLAIN: _for_explain,
     Intent.SIMILAR: _for_similar,

@@ -48,6 +48,7 @@ class _Conversation:
     results: Results = field(default_factory=dict)
     focus: tuple[Evidence | None, list[Any]] = (None, [])
     call_number: int = 0
+    span: NightSpan | None = None
 
 
 class OfflinePlanner(BaseChatModel):
@@ -117,7 +118,7 @@ class OfflinePlanner(BaseChatModel):
                     for number, call in enumerate(missing.values(), start=1)
                 ],
             )
-        text, next_questions = compose(talk.requests, talk.results, talk.focus)
+        text, next_questions = compose(talk.requests, talk.results, talk.focus, talk.span)
         return AIMessage(content=text, additional_kwargs={NEXT_QUESTIONS_KEY: next_questions})
 
 
@@ -126,7 +127,7 @@ def _read(messages: Sequence[BaseMessage]) -> _Conversation:
     span = next(
         (NightSpan.from_prompt(m.text) for m in messages if isinstance(m, SystemMessage)), None
     )
-    talk = _Conversation()
+    talk = _Conversation(span=span)
     topic: Request | None = None
     calls: dict[str, Call] = {}
     artifacts: list[Artifact] = []
@@ -142,7 +143,7 @@ def _read(messages: Sequence[BaseMessage]) -> _Conversation:
         elif isinstance(message, AIMessage):
             calls |= {str(c["id"]): Call(c["name"], c["args"]) for c in message.tool_calls}
             talk.call_number += len(message.tool_calls)
-            answer = str(message.text) or answer
+            answer = f"{message.text}" or answer
         elif isinstance(message, ToolMessage) and message.tool_call_id in calls:
             result = _result(message)
             talk.results[calls[message.tool_call_id].key] = result

@@ -89,6 +89,7 @@ class Run:
         if answer.answer.startswith(self.sent) and len(answer.answer) > len(self.sent):
             yield Token(answer.answer[len(self.sent) :])
         self.is_complete = True
+        self._keep(self._messages())
         yield Finished(answer)
 
     def out_of_budget(self) -> Answer:
@@ -101,11 +102,18 @@ class Run:
 
     def close(self) -> None:
         """Take the conversation back to where it was, if the run came to no end."""
-        if self.is_complete:
-            return
+        if not self.is_complete:
+            self._keep(self.before)
+
+    def _keep(self, messages: list[AnyMessage]) -> None:
+        """Make these messages the whole thread.
+
+        A checkpointer keeps the messages of every step of every run, with all their artifacts;
+        only the last state is of use.
+        """
         self.agent.checkpointer.delete_thread(self.config["configurable"]["thread_id"])
-        if self.before:
-            self.agent.update_state(self.config, {"messages": self.before}, as_node="model")
+        if messages:
+            self.agent.update_state(self.config, {"messages": messages}, as_node="model")
 
     def _messages(self) -> list[AnyMessage]:
         return list(self.agent.get_state(self.config).values.get("messages", []))

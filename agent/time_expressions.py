@@ -91,7 +91,10 @@ _STAGE_LEAD = (
     r"|throughout)\s+(?:the\s+|stage\s+)?"
 )
 _POSITIONS: tuple[tuple[str, str], ...] = (
-    ("supine", r"on (?:his|her|their|the|your) back|supine|rückenlage|boca arriba|lying face up"),
+    (
+        "supine",
+        r"on (?:(?:his|her|their|the|your) )?back|supine|rückenlage|boca arriba|lying face up",
+    ),
     ("prone", r"on (?:his|her|their|the) (?:stomach|belly|front)|prone|bauchlage"),
     ("left", r"on (?:his|her|their|the) left(?: side)?|left side|left lateral"),
     ("right", r"on (?:his|her|their|the) right(?: side)?|right side|right lateral"),
@@ -162,8 +165,8 @@ def read_time(text: str, span: NightSpan | None = None) -> TimeScope:
     if "epochs" not in scope.when:
         _read_clock(scope, span)
     _read_part(scope, span)
-    _read_stage(scope)
     _read_position(scope)
+    _read_stage(scope)
     scope.rest = re.sub(r"\s+", " ", scope.rest).strip()
     return scope
 
@@ -307,8 +310,8 @@ def _read_stretch(scope: TimeScope, n_epochs: int) -> bool:
 def _read_stage(scope: TimeScope) -> None:
     for stage, pattern in _STAGES:
         lead = "" if stage in ("W", "sleep") else _STAGE_LEAD
-        # "in REM", or the stage alone at the end of a follow-up: "and N3?"
-        tail = rf"|(?:(?<=and )|^)(?:{pattern})(?=\s*\??$)"
+        # "in REM", or the stage at the very end: "and N3?", "apneas, supine REM"
+        tail = rf"|(?:(?<=\s)|^)(?:{pattern})(?=\s*\??$)"
         if match := re.search(rf"\b(?:{lead}(?:{pattern}))\b{tail}", scope.rest):
             scope.when["stage"] = stage
             _cut(scope, match)

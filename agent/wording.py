@@ -30,6 +30,7 @@ MODEL_NOTE = (
     "[model]."
 )
 STAGE_WORDS = {"R": "REM", "W": "wake", "unscored": "unscored epochs"}
+_ONE_EPOCH = re.compile(r"epochs? (\d+)(?:-\1)? \(([^-)]+)[-)]")
 _SHORT_TITLES = {
     "ahi": "AHI",
     "ahi_1a": "AHI by rule 1A",
@@ -96,7 +97,7 @@ def scope_words(scope: ScopeView | None) -> str:
     """ " in REM, epochs 1-480 (…)", empty for the whole recording."""
     if scope is None or scope.text == "the whole recording":
         return ""
-    if scope.n_epochs == 1 and (one := re.search(r"epochs (\d+)-\1 \(([^-]+)-", scope.text)):
+    if scope.n_epochs == 1 and (one := _ONE_EPOCH.search(scope.text)):
         return f" at {cite(int(one[1]), one[2])}"
     text = re.sub(r"\bR\b", "REM", scope.text)
     text = re.sub(r"^W\b", "wake", text)

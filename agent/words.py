@@ -14,7 +14,7 @@ SYSTEMS: tuple[tuple[str, str], ...] = (
      r"|thora\w+|chest|belts?|effort|atmung|atmet|respiraci[oó]n|ox[ií]geno|sauerstoff\w*"),
     ("brain", r"brain\w*|eeg|eog|eyes?|cortex|cortical|neural|delta|alpha|theta|sigma|gehirn|hirn"
      r"|cerebro"),
-    ("somatic", r"muscles?|emg|chin|body|postures?|position|movements?|somatic|muskel\w*|m[uú]sculos?"),
+    ("somatic", r"muscles?|emg|chin|body|postures?|position|mov(?:e|es|ed|ing)|movements?|somatic|muskel\w*|m[uú]sculos?"),
     ("stage_event", r"stages?|staging|sleep stages?|hypnogram|schlafstadi\w+"),
 )  # fmt: skip
 
@@ -23,8 +23,8 @@ QUANTITIES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("ahi_supine", "ahi_nonsupine"), r"(?:supine|positional) (?:vs?\.? non-?supine )?ahi"),
     (("ahi_rem",), r"rem[- ]?ahi|ahi (?:in|during) rem"),
     (("ahi_nrem",), r"n(?:on)?-?rem[- ]?ahi|ahi (?:in|during) n(?:on)?-?rem"),
-    (("ahi_1a",), r"rule 1a|ahi[ _]?1a|ahi by (?:the )?3 ?% ?(?:rule)?|3 ?% rule"),
-    (("ahi_1b",), r"rule 1b|ahi[ _]?1b|ahi by (?:the )?4 ?% ?(?:rule)?|4 ?% rule"),
+    (("ahi_1a",), r"(?:ahi (?:by |with )?(?:the )?)?rule 1a|ahi[ _]?1a|ahi by (?:the )?3 ?% ?(?:rule)?|3 ?% rule"),
+    (("ahi_1b",), r"(?:ahi (?:by |with )?(?:the )?)?rule 1b|ahi[ _]?1b|ahi by (?:the )?4 ?% ?(?:rule)?|4 ?% rule"),
     (("oahi",), r"oahi|obstructive ahi|obstructive apnea index"),
     (("cai",), r"cai|central apnea index"),
     (("hypopnea_index",), r"hypopnea index"),
@@ -36,13 +36,14 @@ QUANTITIES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("rem_latency",), r"rem[- ](?:sleep[- ])?(?:onset[- ])?latency|latency to rem"
      r"|(?:when|how long)\b[^?]*\b(?:first|reach|enter|until|get to|before)\b[^?]*\brem"
      r"|when did rem[^?]*(?:start|begin)"),
-    (("n3_latency",), r"(?:n3|deep sleep|slow wave sleep) latency|latency to n3"),
+    (("n3_latency",), r"(?:n3|deep sleep|slow wave sleep) latency|latency to n3"
+     r"|(?:when|what time|how long)\b[^?]*\b(?:first|reach|enter|until|get to|before)\b[^?]*\b(?:n3|deep sleep)"),
+    (("waso",), r"waso|(?:time )?awake after (?:sleep onset|falling asleep)|wake (?:time )?after (?:sleep )?onset|(?:lie|lay|lying|time|long) awake"
+     r"|awake (?:for )?(?:in|during) the night"),
     (("sleep_onset_latency",), r"(?:sleep[- ])?(?:onset[- ])?latency|sol|(?:to )?f[ae]ll asleep"
      r"|sleep onset|einschlaf\w+|dormirse"),
     (("sleep_efficiency",), r"(?:sleep[- ])?efficiency|se|schlafeffizienz|eficiencia"),
     (("sleep_maintenance",), r"sleep maintenance"),
-    (("waso",), r"waso|wake (?:time )?after (?:sleep )?onset|(?:lie|lay|lying|time|long) awake"
-     r"|awake (?:for )?(?:in|during) the night"),
     (("awakenings",), r"awakenings?|(?:times )?[^?]*\bw[oa]ke(?:n|d)? up|how often[^?]*\bwake"),
     (("tst",), r"tst|total sleep(?: time)?|hours of sleep|minutes of sleep"
      r"|how (?:much|long) (?:sleep\b|did \w+(?: \w+)? sleep|was \w+ asleep)|sleep duration"),
@@ -50,6 +51,8 @@ QUANTITIES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("tib",), r"tib|time in bed"),
     (("trt",), r"trt|total recording time|recording time|how long (?:is|was) the (?:recording|night)"),
     (("t90",), r"t[- ]?90|(?:time|minutes|long)[^?]*(?:below|under) 90|ct90"),
+    (("t90", "spo2_nadir", "odi3"), r"hypox\w*"),
+    (("arousal_index", "awakenings", "waso"), r"how (?:fragmented|broken|restless|disturbed)|fragmentation"),
     (("spo2_nadir",), r"nadir|(?:lowest|minim\w+|min|worst) (?:blood )?(?:oxygen|o2|spo2|sao2|sats?|saturation)\w*"
      r"(?: (?:saturation|level|value))?|how low[^?]*(?:oxygen|spo2|sats?|saturation)"),
     (("spo2_mean",), r"(?:mean|average|avg|typical) (?:blood )?(?:oxygen|o2|spo2|sao2|sats?|saturation)\w*(?: saturation)?"),
@@ -72,7 +75,7 @@ VOCABULARY = (
     "arousals awakenings oxygen saturation efficiency latency describe summary summarize summarise "
     "respiratory breathing cardiac brain heart muscle position longest shortest deepest similar "
     "compare epoch epochs spindle spindles snoring tachycardia bradycardia periodic movements "
-    "severity supine second lowest highest average obstruction during night stage"
+    "severity supine position positional second lowest highest average obstruction during night stage"
 )
 KNOWN_WORDS = tuple(VOCABULARY.split())
 SPELLINGS = (
@@ -94,7 +97,7 @@ SPELLINGS = (
     (r"\b(?:non|n)[- ]?rem\b", "nrem"),
 )  # fmt: skip
 REFUSALS = re.compile(
-    r"\b(?:c-?pap|bi-?pap|apap|oral appliance|mandibular|surgery|operat(?:e|ion)|medicat\w*|drugs?|pills?"
+    r"\b(?:what(?:'s| is) wrong with|c-?pap|bi-?pap|apap|oral appliance|mandibular|surgery|operat(?:e|ion)|medicat\w*|drugs?|pills?"
     r"|melatonin|zolpidem|treat\w*|therap\w*|cure|prescri\w*|dos(?:e|age)|diagnos\w*|prognos\w*"
     r"|should (?:i|he|she|they|we|you|the patient)|(?:is|was) (?:he|she|it|this|the patient) "
     r"(?:healthy|normal|ill|sick|dangerous|ok|okay|safe)|(?:will|is going to) (?:he|she|they|the patient)\b"
@@ -112,13 +115,27 @@ SUMMARY = re.compile(
     r"|\bhow did (?:he|she|they|the patient|\w+) sleep|\bhow well\b|\bsleep quality\b|\bin short\b"
     r"|\btell me about (?:the|this) (?:night|recording|sleep|patient)|\bdescribe the (?:night|sleep)\b"
     r"|\banything (?:unusual|remarkable|notable|abnormal|strange|interesting)\b|\bwhat stands out\b"
-    r"|\bmain findings?\b|\bkey (?:numbers|figures|findings)\b"
+    r"|\b(?:good|bad|rough|restful|quiet) night\b|\bmain findings?\b|\bkey (?:numbers|figures|findings)\b"
 )
 WHY = re.compile(r"\b(?:why|what (?:made|makes|broke|breaks|disturbed|disturbs|wakes|woke|caused|causes)|reason|explain|how come|warum|por qu[eé])\b")  # fmt: skip
 COMPARE = re.compile(
     r"\b(?:compar\w*|versus|vs\.?|better|worse|more|less|fewer|faster|slower|deeper|lighter|higher"
     r"|lower|differ\w*|than|positional|position[- ]dependent|rem[- ]related|rem[- ]dependent)\b"
 )
+RECORDING = re.compile(
+    r"\bhow many epochs\b|\b(?:when|what time)\b.*\b(?:recording|night|it)\b.*\b(?:start|begin|began|end|stop)"
+    r"|\bchannels?\b|\bsensors?\b|\bmissing\b|\bwho (?:has )?scored\b|\bscor(?:er|ed by)\b"
+    r"|\b(?:start|end) (?:time )?of the recording\b"
+)
+TREND = re.compile(
+    r"\b(?:trends?|chang\w*|ris(?:e|es|ing)|rose|fall(?:s|ing)?(?! asleep)|develop\w*|vary|varies|course|over (?:the night|time))\b"
+)
+SEVERAL = re.compile(
+    r"\b(?:top |the |first |last )*(?P<count>\d{1,2}|two|three|four|five|six|seven|eight|nine|ten) "
+    r"(?:longest|shortest|deepest|worst|lowest|most severe|first|last)\b|\btop (?P<top>\d{1,2}|three|five|ten)\b"
+)
+COUNT_WORDS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8,
+               "nine": 9, "ten": 10}  # fmt: skip
 GREETING = re.compile(r"^(?:hello|hi|hey|good (?:morning|evening|afternoon|day)|hallo|guten (?:tag|morgen|abend)|hola|moin|servus)\b[\s!.,]*(?:there|all|sleeplm)?[\s!.,]*$")  # fmt: skip
 THANKS = re.compile(
     r"^(?:ok(?:ay)?|great|nice|good|perfect|cool)?[\s,!.]*(?:thanks?(?: you)?|thx|danke|gracias|cheers|ok(?:ay)?|great|perfect)\b[^?]*$"
@@ -146,7 +163,7 @@ STAGE_TOO = re.compile(r"\b(?:in )?(?:which|what) (?:sleep )?stages?\b|\b(?:by|p
 POSITION_TOO = re.compile(r"\b(?:in )?(?:which|what) (?:body )?positions?\b|\b(?:by|per) (?:body )?positions?\b")  # fmt: skip
 PLACE_TOO = re.compile(r"\b(?:and |,\s*)?(?:when|where|at what time|what time)\b(?: (?:was|were|did|is|are) (?:that|it|they|this))?")  # fmt: skip
 OPEN_SEARCH = re.compile(
-    r"\b(?:find|locate|search(?: for)?|look for|show(?: me)?|where (?:is|are|was|were)(?: there)?"
+    r"\b(?:find|locate|search(?: for)?|look for|show(?: me)?|any|where (?:is|are|was|were)(?: there)?"
     r"|(?:are|is|were|was) there(?: any)?|how many|list)\s+(?:all |the |some |any |me )*(?P<what>.+)"
 )
 SIGNAL_WORDS = re.compile(

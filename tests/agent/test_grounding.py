@@ -10,7 +10,8 @@ from tools.artifacts import EventList, FoundEvent
 
 TOOL_TEXT = (
     "41 obstructive apneas [expert], 9.83 per hour of sleep. Longest 58.4 s at 02:14:30 "
-    "(epoch 509, N2). SpO2 88-91 %. TST 412.5 min. ODI3 12.0/h. Severity: moderate sleep apnea. Heart 61 bpm."
+    "(epoch 509, N2). SpO2 88-91 %. TST 412.5 min. ODI3 12.0/h. Severity: moderate "
+    "sleep apnea. Heart 61 bpm."
 )
 
 

@@ -313,6 +313,21 @@ def test_an_error_of_the_server_is_one_line_without_its_text(
     assert "How many?" not in json.dumps(server.requests[-1])
 
 
+def test_a_failed_question_leaves_the_conversation_before_it_whole(
+    orchestrator: Orchestrator, server: WireServer, session: Session
+) -> None:
+    server.script = after_tool("locate_events", LOCATE, "I have looked.")
+    orchestrator.ask("Look for apneas", session)
+    server.status = 500
+    with pytest.raises(LanguageModelError):
+        orchestrator.ask("Look again", session)
+    server.status = 200
+    server.script = lambda body: text_reply("Hello.")
+    assert orchestrator.ask("Hello?", session).answer == "Hello."
+    roles = [message["role"] for message in server.requests[-1]["messages"]]
+    assert roles == ["system", "user", "assistant", "tool", "assistant", "user"]
+
+
 def test_a_server_that_is_not_there_is_one_line(session: Session) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -218,6 +218,29 @@ def test_an_abandoned_question_leaves_no_trace(
     assert "No event" in orchestrator.ask("the second one", session, "abandoned").answer
 
 
+def test_a_long_talk_keeps_one_state_and_not_one_for_each_step(session: Session) -> None:
+    orchestrator = Orchestrator()
+    for _ in range(3):
+        orchestrator.ask("Where is the longest apnea?", session, "long")
+    config = {"configurable": {"thread_id": f"long/{session.night.id}"}}
+    assert len(list(orchestrator._agent().get_state_history(config))) == 1
+    state = orchestrator._agent().get_state(config).values["messages"]
+    assert len(state) == 3 * 4
+
+
+def test_where_sleep_begins_is_given_by_the_clock(ask: Any, simulated: Any) -> None:
+    first = next(i for i, s in enumerate(simulated.scoring.stages) if s in SLEEP_STAGES)
+    answer = ask("When did the patient fall asleep?")
+    assert f"sleep begins at [epoch {first + 1}, " in answer.answer
+    assert answer.unverified == []
+
+
+def test_several_are_listed_where_several_are_asked_for(ask: Any) -> None:
+    answer = ask("List the three longest hypopneas")
+    assert answer.answer.count("[epoch ") == 3
+    assert answer.unverified == []
+
+
 def test_json_holds_exactly_the_four_parts(ask: Any) -> None:
     assert set(ask("What is the AHI?").model_dump()) == {
         "answer", "tool_calls", "evidence", "unverified",
