@@ -210,6 +210,7 @@ def similar(
         bool, typer.Option("--night", help="Find nights like this one in the store.")
     ] = False,
     limit: Annotated[int, typer.Option(min=1, max=50, help="How many to list.")] = 5,
+    stage: StageOption = None,
     store: StoreOption = None,
     scoring: ScoringOption = None,
     mapping: MapOption = None,
@@ -222,12 +223,15 @@ def similar(
 
     with _working() as tell, contextlib.ExitStack() as closing:
         across = whole_night or store is not None
-        arguments = SimilarArguments(
-            epoch=epoch,
-            text=text,
-            night=whole_night,
-            limit=limit,
-            scope="store" if across else "night",
+        arguments = SimilarArguments.model_validate(
+            {
+                "epoch": epoch,
+                "text": text,
+                "night": whole_night,
+                "limit": limit,
+                "stage": stage,
+                "scope": "store" if across else "night",
+            }
         )
         session = _session(night, scoring, mapping, model, tell)
         if across:

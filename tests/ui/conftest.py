@@ -1,6 +1,5 @@
 """A short night, a small untrained model, and the page served with them."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -44,8 +43,8 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache folder of the test's own."""
     folder = tmp_path / "cache"
     monkeypatch.setenv("SLEEPLM_CACHE", str(folder))
-    yield folder
+    return folder

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +12,10 @@ import pytest
 from sleeplm import Scoring
 from ui.cli import main
 
-COMMANDS = [
-    "chat",
-    "ask",
-    "describe",
-    "locate",
-    "similar",
-    "summarize",
-    "index",
-    "check",
-    "simulate",
-    "train",
-    "evaluate",
-]
+COMMANDS = (
+    *("chat", "ask", "describe", "locate", "similar", "summarize", "index", "check", "simulate"),
+    *("train", "evaluate"),
+)
 Run = Any
 
 
@@ -205,32 +197,12 @@ def test_simulate_writes_the_same_night_for_the_same_seed(run: Run, tmp_path: Pa
     assert made[0] == made[1]
 
 
-BAD_INPUTS = [
-    "missing",
-    "not-edf",
-    "truncated",
-    "other-night",
-    "no-scoring-file",
-    "automatic",
-    "mapping-form",
-    "mapping-label",
-    "epochs-form",
-    "epochs-zero",
-    "epochs-outside",
-    "order",
-    "system",
-    "weights",
-    "two-queries",
-    "no-store",
-    "llm",
-    "empty-question",
-    "condition",
-    "hours",
-    "recipe",
-    "chat",
-    "option",
-    "command",
-]
+BAD_INPUTS = (
+    *("missing", "not-edf", "truncated", "other-night", "no-scoring-file", "automatic"),
+    *("mapping-form", "mapping-label", "epochs-form", "epochs-zero", "epochs-outside", "order"),
+    *("system", "weights", "two-queries", "no-store", "llm", "empty-question", "condition"),
+    *("hours", "recipe", "chat", "option", "command"),
+)
 
 
 def bad_inputs(tmp_path: Path, night: Path) -> dict[str, list[object]]:
@@ -239,11 +211,7 @@ def bad_inputs(tmp_path: Path, night: Path) -> dict[str, list[object]]:
     short = tmp_path / "short.edf"
     short.write_bytes(night.read_bytes()[:300])
     other = tmp_path / "other.json"
-    other.write_text(
-        Scoring(("N2",) * 10, start=None)
-        .to_json()
-        .replace('"start": null', '"start": "1999-01-01"')
-    )
+    other.write_text(Scoring(("N2",) * 10, start=datetime(1999, 1, 1)).to_json())
     return {
         "missing": ["summarize", tmp_path / "none.edf"],
         "not-edf": ["summarize", text],

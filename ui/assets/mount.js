@@ -68,6 +68,8 @@ document.addEventListener("click", (event) => {
 find("help-close").addEventListener("click", () => find("help").close());
 window.sleeplm = {
   help: () => find("help").showModal(),
+  goTo: (time) => show({ start_s: time }, { shade: false }),
+  place: () => ({ start: screen.start, duration: screen.duration, selected: screen.selected }),
   /** What an answer cites: the first is opened in the traces, all are shaded in the night. */
   cite: (spans) => {
     if (!spans?.length || !screen.night) return;
