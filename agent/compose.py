@@ -105,9 +105,11 @@ def _locate(request: Request, results: Results, focus: Focus) -> str:
     first = found[0]
     if isinstance(first, EventList) and first.total == 0:
         return _none_found(request, first)
-    if request.picks:
-        return _picked(request, first, last)
-    return _counted(request, last)
+    text = _picked(request, first, last) if request.picks else _counted(request, last)
+    if request.unapplied:
+        text += f" The limit “{request.unapplied}” was not applied: I can only limit by a shortest "
+        text += "duration or by the lowest SpO2."
+    return text
 
 
 def _none_found(request: Request, found: EventList) -> str:

@@ -26,6 +26,7 @@ __all__ = ["compare", "explain"]
 
 _SIDES = {
     "halves": ("first half", "second half"),
+    "thirds": ("first third", "last third"),
     "rem": ("REM", "NREM"),
     "position": ("supine", "not supine"),
 }
@@ -176,7 +177,7 @@ def _compare_rates(first: EventList, second: EventList, names: tuple[str, str]) 
 
 
 def _the(name: str) -> str:
-    return f"the {name}" if name.endswith("half") else name
+    return f"the {name}" if name.endswith(("half", "third")) else name
 
 
 def _rate_verdict(one: float, other: float, names: tuple[str, str]) -> str:

@@ -57,8 +57,10 @@ class Request:
         ``""`` all, ``first``, ``last``, ``most``: the one event that is meant.
     count : int
         How many events are meant by "the five longest".
+    unapplied : str
+        A limit in the question's words that the tools cannot apply, so that it can be said.
     contrast : str
-        What a comparison is between: ``halves``, ``rem``, ``position``.
+        What a comparison is between: ``halves``, ``thirds``, ``rem``, ``position``.
     subject : str
         What an explanation is of: ``sleep``, ``oxygen``, ``heart``, ``breathing``.
     focus : str
@@ -87,6 +89,7 @@ class Request:
     contrast: str = ""
     subject: str = ""
     count: int = 1
+    unapplied: str = ""
     focus: str = ""
     rank: int = 0
     epoch: int = 0
@@ -232,6 +235,8 @@ def _quantity(text: str, time: TimeScope, span: NightSpan | None) -> tuple[Reque
     counts = not re.search(r"\b(?:minutes|hours|how (?:long|much)|percent\w*)\b", text)
     if read_query(time.rest).kinds and counts:
         names = tuple(name for name in names if name not in ("stage_minutes", "position_minutes"))
+    if names == ("spo2_nadir",) and re.search(r"\bwhich\b", text) and read_query(left).kinds:
+        return None, time.rest
     if not names:
         return None, time.rest
     if words.TREND.search(left) and any(name.startswith(("hr_", "spo2_")) for name in names):
@@ -306,7 +311,9 @@ def _events(text: str, when: dict[str, Any]) -> Request | None:
         order, picks = "longest", "most"
     elif re.search(r"\bshortest\b", text):
         order, picks = "shortest", "most"
-    elif re.search(r"\b(?:deepest|lowest|most severe)\b", text):
+    elif re.search(r"\b(?:deepest|lowest|most severe|the most)\b", text) and (
+        "the most" not in text or query.kinds == ("desaturation",)
+    ):
         order, picks = "deepest", "most"
     elif re.search(r"\blast\b(?! (?:hour|third|half))", text):
         picks = "last"
@@ -321,8 +328,11 @@ def _events(text: str, when: dict[str, Any]) -> Request | None:
         r"\b(?:mostly|mainly|predominantly|rather)\b", text
     ):
         kinds = _BREATHING[:3]
+    limit = words.LIMIT.search(text)
+    is_applied = query.min_duration_s is not None or query.max_nadir_pct is not None
     return Request(
         Intent.LOCATE,
+        unapplied=limit[0] if limit and not is_applied else "",
         count=max(count, 1),
         query=_query_words(kinds),
         when=when,
@@ -387,6 +397,8 @@ def _contrast(text: str, time: TimeScope) -> str:
         return ""
     if re.search(r"\b(?:longer|more|less|greater|lower|fewer|higher) than \d", text):
         return ""
+    if re.search(r"\bthirds\b|\bfirst\b.*\blast third\b", text):
+        return "thirds"
     if time.when.get("part") in ("first_half", "second_half") or re.search(
         r"\bhalf|halves\b", text
     ):
@@ -403,7 +415,7 @@ def _comparison(text: str, contrast: str) -> Request:
     systems = _systems(text) if not kinds else ()
     if "respiratory" in systems or re.search(r"\bahi\b", text):
         systems, kinds = (), kinds or _BREATHING
-    if contrast != "halves" and not systems:
+    if contrast not in ("halves", "thirds") and not systems:
         kinds = kinds or _BREATHING
     return Request(
         Intent.COMPARE,

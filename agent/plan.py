@@ -199,6 +199,7 @@ def _for_recording(request: Request, results: Results, focus: Any) -> list[Call]
 def _for_compare(request: Request, results: Results, focus: Any) -> list[Call]:
     sides: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         "halves": ({"part": "first_half"}, {"part": "second_half"}),
+        "thirds": ({"part": "first_third"}, {"part": "last_third"}),
         "rem": ({"stage": "R"}, {"stage": "NREM"}),
     }
     if request.contrast == "position":

@@ -154,7 +154,7 @@ def _read(messages: Sequence[BaseMessage]) -> _Conversation:
 
 def _result(message: ToolMessage) -> Result:
     if message.status == "error":
-        reason = message.text
+        reason: str = message.text
         for lead in _LEADS:
             reason = reason.removeprefix(lead)
         return Result(None, message.text, reason)

@@ -48,7 +48,7 @@ _EPOCH_RANGE = re.compile(
     r"\s*(?:-|–|to|through|until|till|bis|and)\s*(?:epoch\s*)?(\d+)\b"
 )
 _EPOCH = re.compile(
-    r"\b(?P<around>(?:around|near|about)\s+)?(?:the\s+)?(?:epochs?|epoche)\s*(?:no\.?|number|#)?"
+    r"\b(?P<around>(?:around|near)\s+)?(?:the\s+)?(?:epochs?|epoche)\s*(?:no\.?|number|#)?"
     r"\s*(?P<number>\d+)\b"
 )
 _HOUR_NAMES = (
@@ -58,6 +58,9 @@ _HOUR_NAMES = (
 _NUMBER_WORDS = {
     "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "an": 1, "a": 1, "half an": 0.5,
 }  # fmt: skip
+_BESIDE_EPOCH = re.compile(
+    r"\b(?P<one>(?:epoch|one)(?: right| just)? )?(?P<side>before|after) epoch (?P<number>\d+)\b"
+)
 _STRETCH = re.compile(
     r"\b(?P<end>first|last|final)\s+(?P<count>\d+(?:\.\d+)?|one|two|three|four|five|six|half an)\s*"
     r"(?P<unit>hours?|h|minutes?|min|epochs?)\b"
@@ -189,7 +192,9 @@ def _cut(scope: TimeScope, match: re.Match[str]) -> None:
 
 
 def _read_epochs(scope: TimeScope, span: NightSpan | None) -> None:
-    if match := _EPOCH_RANGE.search(scope.rest):
+    if match := _BESIDE_EPOCH.search(scope.rest):
+        _read_beside(scope, match, span)
+    elif match := _EPOCH_RANGE.search(scope.rest):
         scope.when["epochs"] = [int(match[1]), int(match[2])]
         _cut(scope, match)
     elif match := _EPOCH.search(scope.rest):
@@ -201,6 +206,20 @@ def _read_epochs(scope: TimeScope, span: NightSpan | None) -> None:
             scope.when["epochs"] = [number, number]
         scope.is_moment = True
         _cut(scope, match)
+
+
+def _read_beside(scope: TimeScope, match: re.Match[str], span: NightSpan | None) -> None:
+    """ "The epoch before epoch 29" is one epoch; "before epoch 29" is all up to it."""
+    number, is_after = int(match["number"]), match["side"] == "after"
+    if match["one"]:
+        beside = number + 1 if is_after else number - 1
+        scope.when["epochs"] = [beside, beside]
+        scope.is_moment = True
+    elif is_after:
+        scope.when["epochs"] = [number + 1, span.n_epochs if span else number + 1]
+    else:
+        scope.when["epochs"] = [1, number - 1]
+    _cut(scope, match)
 
 
 def _read_clock(scope: TimeScope, span: NightSpan | None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 SYSTEMS: tuple[tuple[str, str], ...] = (
-    ("cardiac", r"hearts?|cardiac|ecg|ekg|heart ?rate|heart ?beat|pulse|hrv|herz\w*|coraz[oó]n"),
+    ("cardiac", r"hearts?|cardiac|ecg|ekg|rmssd|heart ?rate|heart ?beat|pulse|hrv|herz\w*|coraz[oó]n"),
     ("respiratory", r"breath\w*|respirat\w*|airflow|air flow|lungs?|oxygen\w*|spo2|saturation"
      r"|thora\w+|chest|belts?|effort|atmung|atmet|respiraci[oó]n|ox[ií]geno|sauerstoff\w*"),
     ("brain", r"brain\w*|eeg|eog|eyes?|cortex|cortical|neural|delta|alpha|theta|sigma|gehirn|hirn"
@@ -75,7 +75,7 @@ VOCABULARY = (
     "arousals awakenings oxygen saturation efficiency latency describe summary summarize summarise "
     "respiratory breathing cardiac brain heart muscle position longest shortest deepest similar "
     "compare epoch epochs spindle spindles snoring tachycardia bradycardia periodic movements "
-    "severity supine position positional second lowest highest average obstruction during night stage"
+    "severity supine position positional second seconds lowest highest average obstruction during night stage"
 )
 KNOWN_WORDS = tuple(VOCABULARY.split())
 SPELLINGS = (
@@ -83,13 +83,17 @@ SPELLINGS = (
     (r"\bhypopn(?:oe|eo|o)a(s?)\b", r"hypopnea\1"),
     (r"\bar+t[ei]facts?\b", "artifact"),
     (r"\bsp ?o ?2\b|\bo2 sats?\b|\bsao2\b", "spo2"),
-    (r"\bhow ?many|\bnumber of\b|\bcount(?: of| the)?\b|\bwie viele?\b|\bcu[aá]nt[ao]s\b", "how many"),
+    (r"\bhow ?many|\bnumber of\b|\bcount(?: of| the)?\b|\bwie viele\b|\bcu[aá]nt[ao]s\b", "how many"),
     (r"\bwie (?:war|ist) die nacht\b|\bzusammenfassung\b|\bresumen\b|\bc[oó]mo fue la noche\b",
      "summary"),
     (r"\bwas macht das\b|\bwie geht es dem\b|\bqu[eé] hace el\b", "describe the"),
     (r"\bl[aä]ngste[rns]?\b|\bm[aá]s larga\b", "longest"),
     (r"\bschlafeffizienz\b|\beficiencia del sue[nñ]o\b", "sleep efficiency"),
     (r"\bapnoen?\b", "apneas"),
+    (r"\b([oc]sa|rera|plm)'?s\b", r"\1"),
+    (r"\bwie viel\b|\bcu[aá]nto\b", "how much"),
+    (r"\bwo (?:ist|war|sind|waren)\b|\bd[oó]nde est[aá]n?\b", "where is"),
+    (r"\brem-?schlaf\b|\bsueño rem\b", "rem"),
     (r"\bobstruktive[rnms]?\b|\bobstructivas?\b", "obstructive"),
     (r"\bzentrale[rnms]?\b|\bcentrales\b", "central"),
     (r"\bhypopnoen?\b|\bhipopneas?\b", "hypopneas"),
@@ -101,7 +105,7 @@ REFUSALS = re.compile(
     r"|melatonin|zolpidem|treat\w*|therap\w*|cure|prescri\w*|dos(?:e|age)|diagnos\w*|prognos\w*"
     r"|should (?:i|he|she|they|we|you|the patient)|(?:is|was) (?:he|she|it|this|the patient) "
     r"(?:healthy|normal|ill|sick|dangerous|ok|okay|safe)|(?:will|is going to) (?:he|she|they|the patient)\b"
-    r"|die|dying|stroke|heart attack|life expectancy|dementia|alzheimer\w*|parkinson\w*|narcoleps\w*"
+    r"|(?:he|she|they|patient|i|to) die|dying|dangerous|harmful|worr(?:y|ied|ying)|will (?:this|it)|stroke|heart attack|life expectancy|dementia|alzheimer\w*|parkinson\w*|narcoleps\w*"
     r"|insomniac?|depress\w*|risk of|(?:does|do|has|have) (?:he|she|they|the patient|i) (?:have |got )?"
     r"(?:a |an )?(?:sleep apnea|osa|csa|disease|disorder|insomnia|rbd|rls)|drive|driving|safe to"
     r"|behandl\w*|tratamiento)\b"
@@ -115,7 +119,7 @@ SUMMARY = re.compile(
     r"|\bhow did (?:he|she|they|the patient|\w+) sleep|\bhow well\b|\bsleep quality\b|\bin short\b"
     r"|\btell me about (?:the|this) (?:night|recording|sleep|patient)|\bdescribe the (?:night|sleep)\b"
     r"|\banything (?:unusual|remarkable|notable|abnormal|strange|interesting)\b|\bwhat stands out\b"
-    r"|\b(?:good|bad|rough|restful|quiet) night\b|\bmain findings?\b|\bkey (?:numbers|figures|findings)\b"
+    r"|\b(?:good|bad|rough|restful|quiet) night\b|\bthe (?:numbers|figures)\s*$|\bmain findings?\b|\bkey (?:numbers|figures|findings)\b"
 )
 WHY = re.compile(r"\b(?:why|what (?:made|makes|broke|breaks|disturbed|disturbs|wakes|woke|caused|causes)|reason|explain|how come|warum|por qu[eé])\b")  # fmt: skip
 COMPARE = re.compile(
@@ -129,6 +133,10 @@ RECORDING = re.compile(
 )
 TREND = re.compile(
     r"\b(?:trends?|chang\w*|ris(?:e|es|ing)|rose|fall(?:s|ing)?(?! asleep)|develop\w*|vary|varies|course|over (?:the night|time))\b"
+)
+LIMIT = re.compile(
+    r"\b(?:shorter|less|deeper|more|greater|bigger|fewer|lower|higher|under|below|over|above|at most|at least)\b"
+    r"(?: than)? \d+(?:\.\d+)? ?(?:%|percent|seconds?|secs?|s|minutes?|min)"
 )
 SEVERAL = re.compile(
     r"\b(?:top |the |first |last )*(?P<count>\d{1,2}|two|three|four|five|six|seven|eight|nine|ten) "
@@ -144,7 +152,7 @@ HELP = re.compile(
     r"^help\b|what can (?:i|you|we)\b|what (?:do|could) (?:i|you|we) (?:ask|do|know)|how does this work|who are you|what are you"
 )
 ONE_OF_THEM = re.compile(
-    r"\bthe (?P<word>first|second|third|fourth|fifth|last|next|other|\d{1,2}(?:st|nd|rd|th)) one\b"
+    r"\b(?:the )?(?P<word>first|second|third|fourth|fifth|last|next|other|\d{1,2}(?:st|nd|rd|th)) one\b"
     r"|\bnumber (?P<number>\d{1,2})\b"
 )
 THAT = re.compile(

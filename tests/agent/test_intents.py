@@ -35,6 +35,10 @@ def one(question: str, previous: Request | None = None) -> Request:
         ("Why is the REM sleep so broken?", Intent.EXPLAIN),
         ("Did she sleep better in the second half of the night?", Intent.COMPARE),
         ("Is it worse on his back?", Intent.COMPARE),
+        ("Compare the first and the last third", Intent.COMPARE),
+        ("Is the apnea dangerous?", Intent.REFUSAL),
+        ("what does the EEG look like in N3", Intent.DESCRIBE),
+        ("which channels are missing?", Intent.RECORDING),
         ("What is the AHI?", Intent.QUANTITY),
         ("What is the heart doing?", Intent.DESCRIBE),
         ("Where is the longest apnea?", Intent.LOCATE),
@@ -85,6 +89,7 @@ def test_events_are_found_under_their_many_names(question: str, query: str) -> N
         ("AHI by the 4 % rule", ("ahi_1b",)),
         ("What is the AHI in REM?", ("ahi_rem",)),
         ("arousal index", ("arousal_index",)),
+        ("Wie viel REM-Schlaf hatte er?", ("stage_minutes",)),
     ],
 )
 def test_figures_are_found_under_their_many_names(question: str, names: tuple[str, ...]) -> None:
@@ -110,6 +115,21 @@ def test_thresholds_are_read() -> None:
     assert request.min_duration_s == 30.0
     assert request.when == {"clock_from": "03:00"}
     assert one("desaturations below 85%").max_nadir_pct == 85.0
+
+
+def test_a_limit_that_cannot_be_applied_is_kept_to_be_said() -> None:
+    assert one("apneas shorter than 15 seconds").unapplied == "shorter than 15 seconds"
+    assert one("desaturations under 80%").unapplied == ""
+
+
+def test_the_epoch_before_and_all_before_are_told_apart() -> None:
+    assert one("what happened in the epoch before epoch 29").when == {"epochs": [28, 28]}
+    assert one("apneas after epoch 900").when == {"epochs": [901, 960]}
+
+
+def test_german_articles_are_not_taken_for_dying() -> None:
+    request = one("Wo ist die längste Apnoe?")
+    assert (request.intent, request.order) == (Intent.LOCATE, "longest")
 
 
 def test_follow_ups_change_one_thing_of_the_last_request() -> None:

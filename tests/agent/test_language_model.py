@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from langchain_core.tools import tool
 
 from agent import Finished, Orchestrator, Token, ToolFinished, ToolStarted
 from agent.guards import MODEL_CALL_BUDGET
@@ -380,3 +381,21 @@ def test_an_own_server_is_sent_only_its_own_key(
     server.script = lambda body: text_reply("Hello.")
     Orchestrator("openai:scripted", server.url).ask("Hello?", session)
     assert server.headers[-1]["authorization"] == "Bearer own-key"
+
+
+def test_a_tool_that_breaks_shows_its_kind_of_error_and_no_path(
+    server: WireServer, session: Session
+) -> None:
+    @tool
+    def locate_events(query: str) -> str:
+        """Find events."""
+        raise RuntimeError(f"cannot open /secret/place/{query}.edf")
+
+    orchestrator = Orchestrator("openai:scripted", server.url, tools=[locate_events])
+    server.script = after_tool("locate_events", LOCATE, "It could not be found out.")
+    events = list(orchestrator.stream("How many?", session))
+    step = next(event for event in events if isinstance(event, ToolFinished))
+    assert step.error is not None
+    assert "RuntimeError" in step.error
+    assert "/secret" not in json.dumps(server.requests)
+    assert events[-1].answer.answer == "It could not be found out."  # type: ignore[union-attr]
