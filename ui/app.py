@@ -303,8 +303,14 @@ class _Page:
             work = _Work(lambda tell: self._read(night, choice, tell))
             for words, share in work.progress():
                 yield self.header_state(page, words, share), _unchanged()
-            scoring, heart_rate = work.result
-            view = night_view(night, scoring, token=opened.token, heart_rate_bpm=heart_rate)
+            scoring, events_by, heart_rate = work.result
+            view = night_view(
+                night,
+                scoring,
+                token=opened.token,
+                heart_rate_bpm=heart_rate,
+                events_by=events_by,
+            )
         except SleepLMError as failed:
             if strict:
                 raise
@@ -314,12 +320,22 @@ class _Page:
         if page.current == opened.token and page.session.scoring == choice:
             yield self.header_state(page, error=error), view
 
-    def _read(self, night: Night, choice: str | None, tell: Tell) -> tuple[Scoring, Any]:
-        """Scoring and heart rate; measurements are made here so that the first answer is quick."""
+    def _read(
+        self, night: Night, choice: str | None, tell: Tell
+    ) -> tuple[Scoring, Scoring | None, Any]:
+        """Scoring, whose events where it has none, and heart rate from the ECG.
+
+        The measurements are made here, so that the first answer does not wait for them.
+        """
         night.progress = tell
         tell("measuring the signals", 0.0)
-        measurements = night.measurements()
-        return night.scoring_from(choice), measurements.values.get("ecg_rate_bpm")
+        heart_rate = night.measurements().values.get("ecg_rate_bpm")
+        scoring = night.scoring_from(choice)
+        events_by = None
+        if not scoring.has_events and scoring.scorer.kind != "model":
+            # Answers about events then rest on the model's reading, and so does the picture.
+            events_by = night.scoring_from("model")
+        return scoring, events_by, heart_rate
 
     def traces(
         self, token: str, start_s: float, duration_s: float, width_px: int

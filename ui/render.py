@@ -255,15 +255,15 @@ def _description(found: Description) -> str:
         link = f"[epoch {caption.epoch} · {caption.clock}](#epoch-{caption.epoch})"
         lines.append(f"{link} {_badge(found.caption_source)} {html.escape(caption.text)}")
     if found.measured:
+        trends = any(one.trend for one in found.measured)
         rows = [
             f"| {html.escape(one.label)} | {one.median:.1f} | {one.low:.1f}–{one.high:.1f} "
-            f"| {one.unit} | {one.trend or ''} |"
+            f"| {one.unit} |" + (f" {one.trend or ''} |" if trends else "")
             for one in found.measured
         ]
-        lines.append(
-            f"{_badge('measured')}\n\n| | median | range | unit | trend |\n|---|--:|--:|---|---|\n"
-            + "\n".join(rows)
-        )
+        head = "| | median | range | unit |" + (" trend |" if trends else "")
+        rule = "|---|--:|--:|---|" + ("---|" if trends else "")
+        lines.append("\n".join([f"{_badge('measured')}\n", head, rule, *rows]))
     if found.shares:
         shares = ", ".join(f"{one.name} {one.minutes:.1f} min" for one in found.shares)
         lines.append(f"{html.escape(shares)} {_badge(found.shares_source or found.source)}")

@@ -73,7 +73,12 @@ class Scale:
 
 
 def night_view(
-    night: Night, scoring: Scoring, *, token: str = "", heart_rate_bpm: np.ndarray | None = None
+    night: Night,
+    scoring: Scoring,
+    *,
+    token: str = "",
+    heart_rate_bpm: np.ndarray | None = None,
+    events_by: Scoring | None = None,
 ) -> dict[str, Any]:
     """The night at a glance: hypnogram, event lanes, position, SpO2 and heart rate.
 
@@ -86,6 +91,8 @@ def night_view(
         Handed back by the page when it asks for traces.
     heart_rate_bpm : array [n_epochs], optional
         Rate measured from the ECG, drawn where no heart-rate channel was recorded.
+    events_by : Scoring, optional
+        Whose events are drawn where ``scoring`` holds stages only.
 
     Returns
     -------
@@ -98,7 +105,8 @@ def night_view(
     if scoring.probabilities is not None:
         best = np.nan_to_num(np.asarray(scoring.probabilities).max(axis=1), nan=0.0)
         confidence = [round(float(value), 2) for value in best]
-    kinds = [kind for kind in EVENT_MARKS if scoring.events_of(kind)]
+    event_scoring = scoring if events_by is None else events_by
+    kinds = [kind for kind in EVENT_MARKS if event_scoring.events_of(kind)]
     start = night.start
     return {
         "token": token,
@@ -107,7 +115,7 @@ def night_view(
         "epoch_s": EPOCH_S,
         "start_s": start.hour * 3600 + start.minute * 60 + start.second if start else None,
         "scorer": scoring.scorer.kind,
-        "has_events": scoring.has_events,
+        "events_by": None if events_by is None else events_by.scorer.kind,
         "stage_names": list(STAGES),
         "stages": [codes[stage] for stage in scoring.stages[: night.n_epochs]],
         "confidence": confidence,
@@ -123,7 +131,7 @@ def night_view(
         ],
         "events": [
             [round(event.onset_s, 2), round(event.duration_s, 2), kinds.index(event.kind)]
-            for event in scoring.events
+            for event in event_scoring.events
         ],
         "positions": _position_runs(night.recording),
         "series": _series(night.recording, heart_rate_bpm),

@@ -190,3 +190,12 @@ def test_every_event_kind_can_be_drawn() -> None:
 
     assert set(EVENT_MARKS) == set(EVENT_KINDS)
     assert all(mark.colour in TOKENS for mark in EVENT_MARKS.values())
+
+
+def test_events_of_another_witness_are_named_as_theirs(night: Night, scoring: Scoring) -> None:
+    hypnogram = Scoring(scoring.stages, scorer=Scorer("expert"), start=START, has_events=False)
+    read = Scoring(scoring.stages, (Event("hypopnea", 200.0, 15.0),), scorer=Scorer("model"))
+    view = night_view(night, hypnogram, events_by=read)
+    assert (view["scorer"], view["events_by"]) == ("expert", "model")
+    assert view["events"] == [[200.0, 15.0, 0]]
+    assert night_view(night, hypnogram)["events_by"] is None

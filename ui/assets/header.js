@@ -116,5 +116,9 @@ document.addEventListener("drop", (event) => {
   find("drop").hidden = true;
   openFiles([...event.dataTransfer.files]);
 }, true);
+setInterval(async () => {
+  const answered = await fetch(document.baseURI, { method: "HEAD", cache: "no-store" }).then(() => true, () => false);
+  find("lost").hidden = answered;
+}, 5000);
 watch("value", () => render(props.value));
 render(props.value);

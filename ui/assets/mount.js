@@ -20,6 +20,7 @@ function open(night) {
   for (const role of ["kind", "prev-event", "next-event"]) find(role).disabled = night.events.length === 0;
   find("scored-by").textContent = night.scorer ? `${night.scorer} scoring` : "";
   find("scored-by").dataset.source = night.scorer;
+  find("events-by").textContent = night.events_by ? `${night.events_by} events` : "";
   drawNight();
   drawTrace();
 }

@@ -1,7 +1,7 @@
 // The trace view: one window of signals in the clinic's order, events as bands on their channels.
 
 const TRACE_LEFT = 76;
-const TRACE_RIGHT = 58;
+const TRACE_RIGHT = 64;
 const TRACE_TOP = 20;
 const TRACE_BOTTOM = 20;
 const DURATIONS = [10, 30, 60, 120, 300, 600, 1800];
@@ -88,12 +88,21 @@ function paintTrace(page) {
   const first = epochAt(page.start_s);
   find("place").textContent = `${first === last ? `epoch ${first + 1}` : `epochs ${first + 1}–${last + 1}`}`
     + ` · ${clock(page.start_s)} · ${stage}`;
+  find("place").title = find("place").textContent;
   const eeg = page.channels.find((channel) => channel.name.startsWith("EEG") && channel.unit === "µV");
   // CSS defines a millimetre as 96/25.4 px; on screens that tell the truth it is one.
   find("gain").title = "sensitivity of the EEG";
   find("gain").textContent = eeg
     ? `${trimmed((2 * eeg.high) / screen.gain / (lane / 3.7795))} µV/mm`
     : `×${trimmed(screen.gain)}`;
+}
+
+/** What half a lane stands for, with a unit that keeps the number short. */
+function amount(value, unit) {
+  if (!unit) return "a.u.";
+  if (unit === "V" && value < 1e-3) return `${trimmed(value * 1e6)} µV`;
+  if (unit === "V" && value < 1) return `${trimmed(value * 1e3)} mV`;
+  return `${trimmed(value)} ${unit}`;
 }
 
 const trimmed = (value) => String(value >= 10 ? Math.round(value) : Number(value.toPrecision(2)));
@@ -183,10 +192,9 @@ function drawChannel(context, colours, channel, top, lane, left, right, bottom) 
     context.moveTo(edge + 0.5, y(middle + half / 2));
     context.lineTo(edge + 0.5, y(middle - half / 2));
     context.stroke();
-    const amount = trimmed(half);
-    write(context, channel.unit ? `${amount} ${channel.unit}` : "a.u.", edge + 5, top + lane / 2, colours["ink-3"], { size: 10, max: 46 });
+    write(context, amount(half, channel.unit), edge + 5, top + lane / 2, colours["ink-3"], { size: 10, max: 52 });
   } else {
-    write(context, `${channel.high} ${channel.unit}`, edge, top + 7, colours["ink-3"], { size: 10, max: 50 });
+    write(context, `${channel.high} ${channel.unit}`, edge, top + 7, colours["ink-3"], { size: 10, max: 56 });
     write(context, String(channel.low), edge, top + lane - 7, colours["ink-3"], { size: 10 });
   }
   context.save();
