@@ -18,6 +18,7 @@ from agent.wording import (
     cite,
     event_clause,
     extreme_place,
+    failed,
     join,
     measured_clause,
     noun,
@@ -90,18 +91,11 @@ def _found(request: Request, results: Results, focus: Focus) -> list[Any]:
     return found
 
 
-def _failed(reason: str) -> str:
-    reason = reason.strip().rstrip(".")
-    if reason.startswith("there is no"):
-        return f"{reason[0].upper()}{reason[1:]}."
-    return f"That cannot be answered: {reason}."
-
-
 def _locate(request: Request, results: Results, focus: Focus) -> str:
     found = _found(request, results, focus)
     last = found[-1]
     if not isinstance(last, EventList):
-        return _failed(last)
+        return failed(last)
     first = found[0]
     if isinstance(first, EventList) and first.total == 0:
         return _none_found(request, first)
@@ -210,7 +204,7 @@ def _quantity(request: Request, results: Results, focus: Focus) -> str:
         return _quantities_of_part(request, results)
     report, *places = _found(request, results, focus)
     if not isinstance(report, NightReport):
-        return _failed(report)
+        return failed(report)
     summary: NightSummary = report.summary
     sentences = []
     for name in request.quantities:
@@ -276,7 +270,7 @@ def _rests_on(request: Request, summary: NightSummary) -> list[str]:
         if quantity.value and kind in ("obstructive_apnea", "central_apnea", "mixed_apnea",
                                        "hypopnea")
     ]  # fmt: skip
-    if not counts or summary.tst.value is None:
+    if not counts or summary.tst.value is None or summary.ahi.value is None:
         return []
     sleep = value_words(summary.tst.value, "min")
     return [
@@ -319,7 +313,7 @@ def _quantities_of_part(request: Request, results: Results) -> str:
         result = results[call.key]
         found = result.artifact
         if found is None:
-            sentences.append(_failed(result.error or "no result"))
+            sentences.append(failed(result.error or "no result"))
         elif isinstance(found, NightReport):
             sentences.append(
                 f"The {quantity_clause(how.partition(':')[2], found.summary, verb='was')}."
@@ -341,7 +335,7 @@ def _only_for_the_night(name: str, request: Request, results: Results) -> str:
         if isinstance(result.artifact, NightReport):
             clause = quantity_clause(name, result.artifact.summary, verb="was")
             return f"For the whole night the {clause}; it is not split by parts of the night."
-    return _failed("this figure is not split by parts of the night")
+    return failed("this figure is not split by parts of the night")
 
 
 def _measured_part(name: str, found: Description) -> str:
@@ -356,7 +350,7 @@ def _measured_part(name: str, found: Description) -> str:
     held = {field.field: field for field in found.measured}
     field = next((held[wanted] for wanted in fields if wanted in held), None)
     if field is None:
-        return _failed(f"this was not recorded{scope_words(found.scope)}")
+        return failed(f"this was not recorded{scope_words(found.scope)}")
     if name.endswith("mean"):
         return f"Over the epochs{scope_words(found.scope)}, {measured_clause(field)} [measured]."
     which, value = (
@@ -376,13 +370,13 @@ def _descriptions(found: list[Any]) -> str:
     described = [artifact for artifact in found if isinstance(artifact, Description)]
     failures = list(dict.fromkeys(reason for reason in found if isinstance(reason, str)))
     if not described:
-        return _failed(failures[0])
+        return failed(failures[0])
     if len(described) == 1:
-        return " ".join([_one_description(described[0]), *map(_failed, failures)])
+        return " ".join([_one_description(described[0]), *map(failed, failures)])
     place = scope_words(described[0].scope).strip()
     lead = f"{place[0].upper()}{place[1:]}: " if place else ""
     texts = [_brief_description(artifact, len(described) < 3) for artifact in described]
-    return lead + " ".join([*filter(None, texts), *map(_failed, failures)])
+    return lead + " ".join([*filter(None, texts), *map(failed, failures)])
 
 
 def _one_description(found: Description) -> str:
@@ -463,7 +457,7 @@ def _stage_shares(found: Description, short: bool = False) -> str:
 def _summary(request: Request, results: Results, focus: Focus) -> str:
     (report,) = _found(request, results, focus)
     if not isinstance(report, NightReport):
-        return _failed(report)
+        return failed(report)
     s: NightSummary = report.summary
 
     def known(*names: str) -> str:
@@ -487,7 +481,7 @@ def _summary(request: Request, results: Results, focus: Focus) -> str:
             sentences.append(f"{lead}: {clause}.")
     sentences += [f"{insight.text.rstrip('.')}." for insight in s.insights[:1]]
     if not sentences:
-        return _failed("nothing of this night could be measured")
+        return failed("nothing of this night could be measured")
     if s.scorer["kind"] == "model":
         sentences.append(
             "No scoring by an expert is used here: stages and events are the model's own reading "
@@ -505,7 +499,7 @@ def _similar(request: Request, results: Results, focus: Focus) -> str:
         if isinstance(artifact, Description):
             continue
         if not isinstance(artifact, SimilarCases):
-            texts.append(_failed(artifact))
+            texts.append(failed(artifact))
             continue
         if not artifact.hits:
             texts.append(f"Nothing similar was found among {artifact.searched} {artifact.level}.")
@@ -544,7 +538,7 @@ def _that_event(request: Request, results: Results, focus: Focus) -> str:
 def _recording(request: Request, results: Results, focus: Focus) -> str:
     (report,) = _found(request, results, focus)
     if not isinstance(report, NightReport):
-        return _failed(report)
+        return failed(report)
     text = report.section_texts.get("recording", report.text)
     missing = "" if "not recorded" in text else " No channel of the montage is missing."
     text = " ".join(line.strip() for line in text.splitlines() if line.strip())

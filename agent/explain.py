@@ -11,6 +11,7 @@ from agent.intents import Request
 from agent.wording import (
     MODEL_NOTE,
     event_clause,
+    failed,
     measured_clause,
     noun,
     quantity_clause,
@@ -39,7 +40,7 @@ def explain(request: Request, found: list[Any]) -> str:
     descriptions = [a for a in found if isinstance(a, Description)]
     failures = [a for a in found if isinstance(a, str)]
     if not lists and failures:
-        return f"That cannot be answered: {failures[0].rstrip('.')}."
+        return failed(failures[0])
     lead = {
         "oxygen": ("t90", "spo2_nadir", "odi3"),
         "breathing": ("ahi", "ahi_supine", "ahi_nonsupine", "ahi_rem", "ahi_nrem"),

@@ -40,6 +40,8 @@ __all__ = [
     "unverified_in",
 ]
 
+#: Unit of a number of events.
+COUNT = "count"
 UNVERIFIED_KEY = "unverified"
 REPAIR_KEY = "grounding_repair"
 
@@ -115,6 +117,11 @@ _WORD_VALUES = {word: value for value, word in enumerate(_SMALL)} | {
 _COUNTED = (
     r"(?:\w+\s+){0,2}?(?:apn\w+|hypopn\w+|events?|arousals?|desaturations?|awakenings?|times|"
     r"movements?|percent|hours?|minutes?|seconds?|epochs?|episodes?|cycles?|beats?|spindles?)\b"
+)
+_COUNT_NOUN = re.compile(
+    r"\s+(?:(?!per\b|of\b|and\b|to\b|in\b|were\b|was\b)[\w-]+\s+){0,2}?"
+    r"(?:apn\w+|hypopn\w+|events?|arousals?|desaturations?|awakenings?|movements?|episodes?|snores?)\b",
+    re.IGNORECASE,
 )
 _NUMBER_WORDS = re.compile(
     rf"\b(?P<tens>{'|'.join(_TENS)})(?:[- ](?P<ones>{'|'.join(_SMALL[1:10])}))?\b"
@@ -378,7 +385,7 @@ def _claims(text: str) -> Iterator[Claim]:
         value = _WORD_VALUES[word.lower()]
         if match["ones"]:
             value += _WORD_VALUES[match["ones"].lower()]
-        yield Claim(match[0], match.start(), match.end(), float(value), 0.0, None)
+        yield Claim(match[0], match.start(), match.end(), float(value), 0.0, COUNT)
 
 
 def _number_claims(match: re.Match[str]) -> Iterator[Claim]:
@@ -387,6 +394,8 @@ def _number_claims(match: re.Match[str]) -> Iterator[Claim]:
     if not tail:
         sign = -1.0 if match["sign"] else 1.0
         unit = match["unit"].lower() if match["unit"] else None
+        if unit is None and "." not in digits and _COUNT_NOUN.match(match.string, match.end()):
+            unit = COUNT
         yield _claim(match[0], match.start(), digits, unit, sign)
         return
     behind = re.match(rf"\s*-?({_UNIT})(?!\w)", match.string[match.end("range") :], re.IGNORECASE)
@@ -406,6 +415,11 @@ def _claim(text: str, start: int, digits: str, unit: str | None, sign: float) ->
 
 
 def _fits(claim: Claim, value: float, unit: str | None) -> bool:
+    if claim.unit == COUNT:
+        # A count is exact, and 12 s are no 12 apneas.
+        return unit in (None, COUNT) and abs(claim.value - value) < 1e-9
+    if unit == COUNT:
+        unit = None
     if claim.unit is not None:
         if unit is None:
             return False

@@ -15,6 +15,7 @@ __all__ = [
     "cite",
     "event_clause",
     "extreme_place",
+    "failed",
     "join",
     "measured_clause",
     "noun",
@@ -43,6 +44,14 @@ _SHORT_TITLES = {
     "t90": "time below 90 % SpO2",
 }
 _APNEAS = {"obstructive_apnea", "central_apnea", "mixed_apnea"}
+
+
+def failed(reason: str) -> str:
+    """A refusal of a tool as a sentence for the user."""
+    reason = reason.strip().rstrip(".")
+    if reason.startswith("there is no"):
+        return f"{reason[0].upper()}{reason[1:]}."
+    return f"That cannot be answered: {reason}."
 
 
 def join(items: list[str]) -> str:
