@@ -29,7 +29,7 @@ from agent.compose import compose
 from agent.intents import Intent, Request, understand
 from agent.plan import Call, Result, Results, calls_for
 from agent.time_expressions import NightSpan
-from tools.artifacts import Artifact, EventList, Evidence
+from tools.artifacts import Artifact, EventList, Evidence, Failure
 
 __all__ = ["OfflinePlanner"]
 
@@ -157,6 +157,9 @@ def _result(message: ToolMessage) -> Result:
         reason: str = message.text
         for lead in _LEADS:
             reason = reason.removeprefix(lead)
+        # What a language model must not read may stand in an answer that stays on this machine.
+        if isinstance(message.artifact, Failure) and message.artifact.detail:
+            reason = message.artifact.detail
         return Result(None, message.text, reason)
     return Result(_artifact(message.artifact), message.text)
 

@@ -142,6 +142,8 @@ class Run:
             now = time.perf_counter()
             self.facts.add_tool_message(message)
             failed = message.status == "error"
+            # The reason for the screen may name a file; the text for the model never does.
+            reason = getattr(message.artifact, "detail", "") or message.text
             if message.artifact is not None and not failed:
                 self.artifacts.append(message.artifact)
             yield ToolFinished(
@@ -150,7 +152,7 @@ class Run:
                 message.text,
                 message.artifact,
                 now - self.since,
-                message.text if failed else None,
+                reason if failed else None,
             )
             self.since = now
 

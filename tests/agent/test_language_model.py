@@ -15,6 +15,7 @@ from langchain_core.tools import tool
 from agent import Finished, Orchestrator, Token, ToolFinished, ToolStarted
 from agent.guards import MODEL_CALL_BUDGET
 from sleeplm.errors import LanguageModelError, SleepLMError
+from sleeplm.night import Night
 from tools.session import Session
 
 Reply = dict[str, Any]
@@ -399,3 +400,21 @@ def test_a_tool_that_breaks_shows_its_kind_of_error_and_no_path(
     assert "RuntimeError" in step.error
     assert "/secret" not in json.dumps(server.requests)
     assert events[-1].answer.answer == "It could not be found out."  # type: ignore[union-attr]
+
+
+def test_a_path_in_an_error_is_for_the_screen_and_not_for_the_model(
+    orchestrator: Orchestrator, server: WireServer, scored_night: Night
+) -> None:
+    night = Night.from_recording(
+        scored_night.recording, scored_night.scorings["expert"], model="/nowhere/Jane_Doe"
+    )
+    session = Session.of(night)
+    server.script = after_tool("find_similar", '{"epoch": 120}', "It cannot be said.")
+    events = list(orchestrator.stream("Epochs like epoch 120?", session, "screen"))
+    step = next(event for event in events if isinstance(event, ToolFinished))
+    assert step.error is not None
+    assert "Jane_Doe" in step.error
+    assert "Jane_Doe" not in json.dumps(server.requests)
+    offline = Orchestrator().ask("Are there epochs like epoch 120?", session)
+    assert "cannot be answered" in offline.answer
+    assert "Jane_Doe" in offline.answer
