@@ -349,7 +349,7 @@ def chat(
         def first(progress: Callable[[str, float], None]) -> list[Night]:
             if opened:
                 return opened
-            from ui.demo import demo_night
+            from train.simulate.demo import demo_night
 
             return [_open(demo_night(progress=progress), None, None, reader, progress)]
 

@@ -14,7 +14,7 @@ from sleeplm.scoring import STAGES
 from train.corpus import Augmentation, Corpus, augment, make_batch, prepare_simulated
 from train.loop import load_recipe, train
 
-PLAN = [{"seed": 5, "hours": 0.5, "ahi": 40.0, "condition": "osa"}]
+PLAN = [{"seed": 5, "hours": 0.5, "ahi": 40.0, "condition": "osa", "variety": 1.0}]
 TINY = {
     "name": "test",
     "seed": 3,

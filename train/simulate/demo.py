@@ -1,8 +1,4 @@
-"""The demo night: simulated from a fixed seed on first use, and kept in the cache folder.
-
-The simulator lives in :mod:`train`, which only the command line reaches; it is imported here on the
-command line's behalf, when a demo night is asked for.
-"""
+"""The demo night: simulated from a fixed seed on first use, and kept in the cache folder."""
 
 from __future__ import annotations
 
@@ -13,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sleeplm.cache import cache_folder
+from train.simulate.export import write_night
+from train.simulate.night import simulate_night
 
 __all__ = ["demo_night"]
 
@@ -48,8 +46,6 @@ def demo_night(
         return home / _FILE
     if progress is not None:
         progress("making the demo night", 0.0)
-    from train.simulate import simulate_night, write_night
-
     root.mkdir(parents=True, exist_ok=True)
     # Made whole under another name, then moved: a kill leaves no half night behind.
     made = Path(tempfile.mkdtemp(dir=root, prefix=".making-"))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sleeplm import Night
-from ui.demo import demo_night
+from train.simulate.demo import demo_night
 
 
 def test_the_demo_night_is_made_once_with_its_scoring(tmp_path: Path) -> None:
