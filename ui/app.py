@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from sleeplm.errors import SleepLMError
+from sleeplm.night import SCORING_CHOICES
 from sleeplm.scoring import UNSCORED, Scorer, Scoring
 from ui.render import cited_spans, error_messages, turn_messages
 from ui.sessions import OpenNight, PageSession, Sessions
@@ -177,8 +178,8 @@ class _Page:
             except SleepLMError as error:
                 yield page.key, self.header_state(page, error=str(error)), {}, []
                 return
-        for header, views in self._drawn(page):
-            yield page.key, header, views, page.history
+        for header, views, chat in self._turned_to(page):
+            yield page.key, header, views, chat
 
     def opened(self, recording: str, scoring: str | None, key: str) -> Iterator[tuple[Any, ...]]:
         """Uploaded files are opened as a night: (header, views, chat)."""
@@ -197,8 +198,7 @@ class _Page:
         except Exception as error:
             yield self.header_state(page, error=_defect(error)), _unchanged(), _unchanged()
             return
-        for header, views in self._drawn(page):
-            yield header, views, page.history
+        yield from self._turned_to(page)
 
     def _open(self, page: PageSession, recording: str, scoring: str | None, tell: Tell) -> Night:
         from sleeplm.night import Night
@@ -219,8 +219,7 @@ class _Page:
         except SleepLMError as error:
             yield self.header_state(page, error=str(error)), _unchanged(), _unchanged()
             return
-        for header, views in self._drawn(page):
-            yield header, views, page.history
+        yield from self._turned_to(page)
 
     def scorer_chosen(self, scorer: str, key: str) -> Iterator[tuple[Any, ...]]:
         """Another witness is used from now on: (header, views)."""
@@ -278,6 +277,13 @@ class _Page:
             page.clear()
 
     # ── what the views show ──────────────────────────────────────────────────────────────────
+    def _turned_to(self, page: PageSession) -> Iterator[tuple[Any, Any, Any]]:
+        """The current night with its conversation, which is sent once: an answer may be under way."""
+        chat: Any = list(page.history)
+        for header, views in self._drawn(page):
+            yield header, views, chat
+            chat = _unchanged()
+
     def _drawn(self, page: PageSession, strict: bool = False) -> Iterator[tuple[Any, Any]]:
         """The current night for the page: at once what is known, then what has to be read.
 
@@ -302,6 +308,8 @@ class _Page:
         try:
             work = _Work(lambda tell: self._read(night, choice, tell))
             for words, share in work.progress():
+                if page.current != opened.token:
+                    return
                 yield self.header_state(page, words, share), _unchanged()
             scoring, events_by, heart_rate = work.result
             view = night_view(
@@ -513,9 +521,8 @@ def _witness(page: PageSession) -> str:
     """Whose stages and events are shown."""
     night = page.open_night.night
     chosen = page.session.scoring or night.choice
-    return chosen or next(
-        kind for kind in ("expert", "automatic", "model") if kind in night.scorings
-    )
+    # A look-up in the mapping would have the model read the night.
+    return chosen or next(kind for kind in SCORING_CHOICES if kind in list(night.scorings))
 
 
 def _model_name(model: SleepLM | None) -> str:
