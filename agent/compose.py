@@ -401,7 +401,7 @@ def _one_description(found: Description) -> str:
 def _brief_description(found: Description, with_caption: bool) -> str:
     """One of several systems: its first figures, and the model's words where there is room."""
     if found.system == "stage_event":
-        is_one = len(found.shares) == 1
+        is_one = found.scope is not None and found.scope.n_epochs == 1 and bool(found.shares)
         stage = (
             f"stage {stage_word(found.shares[0].name)} [{found.shares_source}]" if is_one else ""
         )
