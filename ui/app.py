@@ -278,7 +278,7 @@ class _Page:
 
     # ── what the views show ──────────────────────────────────────────────────────────────────
     def _turned_to(self, page: PageSession) -> Iterator[tuple[Any, Any, Any]]:
-        """The current night with its conversation, which is sent once: an answer may be under way."""
+        """The current night and, once, its conversation: an answer may be under way later."""
         chat: Any = list(page.history)
         for header, views in self._drawn(page):
             yield header, views, chat
