@@ -440,7 +440,7 @@ def _truth_events(
     truth: list[Event] = []
     kinds: list[str] = []
     if not {"AF", "THX", "ABD"} <= gone:
-        kinds += RESPIRATORY_KINDS
+        kinds += (*RESPIRATORY_KINDS, "rera")
         shown_on = next(name for name in ("AF", "THX", "ABD") if name not in gone)
         truth += [
             Event(
