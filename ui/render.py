@@ -69,7 +69,7 @@ def turn_messages(question: str, events: Sequence[StreamEvent]) -> list[Message]
             steps[event.id]["content"] = _step_markdown(event)
             steps[event.id]["metadata"] |= {
                 "status": "done",
-                "duration": max(round(event.duration_s, 2), 0.01),
+                "duration": max(round(event.duration_s, 1), 0.1),
                 **({"log": "no result"} if event.error else {}),
             }
         elif isinstance(event, Token):

@@ -78,10 +78,15 @@ function paintTrace(page) {
     context.fillStyle = colours.focus;
     context.fillRect(from, bottom - 3, Math.max(to - from, 2), 3);
   }
-  drawBands(context, colours, page, x, left, right, lane);
+  const labels = drawBands(context, colours, page, x, left, right, lane);
   page.channels.forEach((channel, index) => {
     drawChannel(context, colours, channel, TRACE_TOP + index * lane, lane, left, right, bottom);
   });
+  for (const { text, at, y, wide } of labels) {
+    context.fillStyle = withAlpha(colours.panel, 0.85);
+    context.fillRect(at - 1, y - 6, wide, 12);
+    write(context, text, at, y, colours.ink, { size: 10, weight: 600 });
+  }
 
   const stage = stageAt(page.start_s);
   const last = epochAt(Math.max(page.start_s, end - 0.01));
@@ -147,9 +152,10 @@ function drawEpochs(context, colours, page, x, left, right, bottom) {
   }
 }
 
+/** Shades the events on their channels; returns their labels, to be written over the traces. */
 function drawBands(context, colours, page, x, left, right, lane) {
   const end = page.start_s + page.duration_s;
-  const written = [];
+  const labels = [];
   screen.night.events.forEach(([onset, length, which], index) => {
     if (onset >= end || onset + length <= page.start_s) return;
     const kind = screen.night.kinds[which];
@@ -169,14 +175,14 @@ function drawBands(context, colours, page, x, left, right, lane) {
     context.fillRect(from, top, Math.max(to - from, 2), 2);
     const text = `${kind.short} ${length.toFixed(0)} s`;
     const wide = text.length * 6.2;
+    // On long pages a label that its band cannot hold would hide its neighbours.
+    if (page.duration_s > 120 && wide > to - from) return;
     let y = top + 9;
-    while (written.some((one) => Math.abs(one.y - y) < 11 && from < one.to && from + wide > one.from)) y += 11;
-    written.push({ from, to: from + wide, y });
     const at = clamp(from + 3, left, right - wide);
-    context.fillStyle = withAlpha(colours.panel, 0.8);
-    context.fillRect(at - 1, y - 6, wide, 12);
-    write(context, text, at, y, colours.ink, { size: 10, weight: 600 });
+    while (labels.some((one) => Math.abs(one.y - y) < 11 && at < one.at + one.wide && at + wide > one.at)) y += 11;
+    labels.push({ text, at, y, wide });
   });
+  return labels;
 }
 
 function drawChannel(context, colours, channel, top, lane, left, right, bottom) {
