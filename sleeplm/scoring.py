@@ -7,6 +7,7 @@ Times are seconds from the start of the *recording* once a scoring is aligned
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -64,6 +65,7 @@ EVENT_FAMILIES = (
     ("artifact",),
 )
 """Kinds scored together: where one of a family is in a file, its others were looked for."""
+_RULE_CODE = re.compile(r"[a-z0-9_]{1,40}")
 MISMATCH_S = 600.0
 """A stated length that differs by more than this from the recording is of another night."""
 PLACEHOLDER_DATES = ((1985, 1, 1), (2000, 1, 1), (1970, 1, 1), (1900, 1, 1), (1901, 1, 1))
@@ -99,6 +101,8 @@ class Event:
     evidence : dict
         Typed measurements that belong to the event: ``baseline_pct``, ``nadir_pct`` of a
         desaturation, ``flow_reduction_pct`` … No free text of a file.
+    rule : str or None
+        Code of the rule that admitted the event, such as ``aasm_1a_graded``; never a sentence.
 
     Raises
     ------
@@ -112,6 +116,7 @@ class Event:
     channel: str | None = None
     confidence: float | None = None
     evidence: dict[str, float] = field(default_factory=dict, compare=False)
+    rule: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if self.kind not in EVENT_KINDS:
@@ -123,6 +128,8 @@ class Event:
             raise ScoringError(f"{self.kind}: onset and duration must be finite numbers of seconds")
         if self.duration_s < 0:
             raise ScoringError(f"{self.kind} at {self.onset_s} s: negative duration")
+        if self.rule is not None and not _RULE_CODE.fullmatch(self.rule):
+            raise ScoringError(f"{self.kind} at {self.onset_s} s: its rule is no code of a rule")
 
     @property
     def end_s(self) -> float:
@@ -179,6 +186,10 @@ class Scoring:
         Apneas whose type the scorer did not say: they count in the AHI and as no type.
     problems : tuple of str
         What was left out while reading, in one sentence each.
+    analysed : tuple of bool or None
+        Per epoch, whether breathing was recorded well enough to be scored: respiratory indices are
+        per hour of sleep among these epochs, or per hour of these epochs where nothing is staged
+        (polygraphy). None where the scorer does not say.
     """
 
     stages: tuple[str, ...]
@@ -193,6 +204,7 @@ class Scoring:
     scored_kinds: tuple[str, ...] | None = None
     untyped_apneas: tuple[tuple[float, float], ...] = ()
     problems: tuple[str, ...] = ()
+    analysed: tuple[bool, ...] | None = None
     meta: dict[str, Any] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
@@ -212,6 +224,10 @@ class Scoring:
             raise ScoringError(
                 f"stage probabilities have shape {self.probabilities.shape}, "
                 f"expected {(len(self.stages), len(STAGES))}"
+            )
+        if self.analysed is not None and len(self.analysed) != len(self.stages):
+            raise ScoringError(
+                f"analysed has {len(self.analysed)} epochs, the stages {len(self.stages)}"
             )
 
     @property
@@ -292,6 +308,12 @@ class Scoring:
                 stages[index + shift] = stage
                 if probabilities is not None and self.probabilities is not None:
                     probabilities[index + shift] = self.probabilities[index]
+        analysed = None
+        if self.analysed is not None:
+            analysed = [False] * n_epochs
+            for index, valid in enumerate(self.analysed):
+                if 0 <= index + shift < n_epochs:
+                    analysed[index + shift] = valid
         end_s = n_epochs * EPOCH_S
         events = tuple(
             replace(event, onset_s=event.onset_s + offset_s)
@@ -321,6 +343,7 @@ class Scoring:
                 if 0 <= onset_s + offset_s < end_s
             ),
             problems=tuple(dict.fromkeys(problems)),
+            analysed=None if analysed is None else tuple(analysed),
         )
 
     def _length_problems(self, shift: int, n_epochs: int, clocked: bool) -> list[str]:
@@ -378,6 +401,7 @@ class Scoring:
                             {"confidence": event.confidence} if event.confidence is not None else {}
                         ),
                         **({"evidence": event.evidence} if event.evidence else {}),
+                        **({"rule": event.rule} if event.rule is not None else {}),
                     }
                     for event in self.events
                 ],
@@ -392,6 +416,7 @@ class Scoring:
                 "scored_kinds": None if self.scored_kinds is None else list(self.scored_kinds),
                 "untyped_apneas": [list(apnea) for apnea in self.untyped_apneas],
                 "problems": list(self.problems),
+                "analysed": None if self.analysed is None else list(self.analysed),
                 "probabilities": self._probability_rows(),
                 "meta": self.meta,
             },
@@ -433,6 +458,7 @@ class Scoring:
                         entry.get("channel"),
                         entry.get("confidence"),
                         dict(entry.get("evidence") or {}),
+                        entry.get("rule"),
                     )
                     for entry in data.get("events", [])
                 ),
@@ -447,6 +473,7 @@ class Scoring:
                     for onset_s, duration_s in data.get("untyped_apneas") or []
                 ),
                 problems=tuple(str(problem) for problem in data.get("problems") or []),
+                analysed=_flags(data.get("analysed")),
                 probabilities=_probabilities(data.get("probabilities")),
                 meta=dict(data.get("meta") or {}),
             )
@@ -463,6 +490,10 @@ def _probabilities(rows: list[list[float] | None] | None) -> np.ndarray | None:
         return None
     nothing = [np.nan] * len(STAGES)
     return np.array([nothing if row is None else row for row in rows], dtype=np.float32)
+
+
+def _flags(values: list[Any] | None) -> tuple[bool, ...] | None:
+    return None if values is None else tuple(bool(value) for value in values)
 
 
 def _allowed_kinds(names: list[str] | None) -> tuple[str, ...] | None:

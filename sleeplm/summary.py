@@ -150,8 +150,18 @@ class _Summarizer:
         self.scoring = replace(scoring, stages=tuple(self.stages), probabilities=None)
         self.is_sleep = np.isin(self.stages, SLEEP_STAGES)
         self.is_scored = self.stages != UNSCORED
-        self.sleep_h = self.is_sleep.sum() * EPOCH_S / 3600
         self.any_stage = bool(self.is_scored.any())
+        self.place = "sleep"
+        """What indices are counted in and divided by the hours of: sleep, or valid recording."""
+        self.can_breathe = np.ones(n_epochs, dtype=bool)
+        """Epochs in which breathing was recorded well enough to be scored."""
+        if scoring.analysed is not None:
+            self.can_breathe[:] = False
+            self.can_breathe[: scoring.n_epochs] = scoring.analysed
+            if not self.any_stage:
+                self.as_polygraphy()
+        self.sleep_h = self.is_sleep.sum() * EPOCH_S / 3600
+        self.breathing_h = (self.is_sleep & self.can_breathe).sum() * EPOCH_S / 3600
         self.spo2_raw: np.ndarray | None = None
         """SpO2 per second as recorded; None without an oximeter."""
         self.spo2: np.ndarray | None = None
@@ -161,6 +171,13 @@ class _Summarizer:
             self.spo2_raw = per_second(signal, RATE_HZ)
             plausible = plausible_spo2(self.spo2_raw)
             self.spo2 = plausible if np.isfinite(plausible).any() else None
+
+    def as_polygraphy(self) -> None:
+        """Without stages: count events in the valid recording, and give no time of any stage."""
+        self.place = "valid recording"
+        self.is_sleep = self.can_breathe & self.in_bed
+        counted = np.where(self.is_sleep, "N2", UNSCORED)
+        self.scoring = replace(self.scoring, stages=tuple(counted))
 
     # ── building quantities ──────────────────────────────────────────────────────────────────
 
@@ -185,6 +202,8 @@ class _Summarizer:
             self.put(name, None, reason, source)
 
     def no_sleep_reason(self) -> str:
+        if self.place != "sleep":
+            return "no epoch has a sleep stage (polygraphy: there is no usable EEG)"
         if not self.any_stage:
             return "no epoch has a sleep stage"
         return "no epoch is scored as sleep"
@@ -194,6 +213,10 @@ class _Summarizer:
         if not self.scoring.has_events:
             return "the scoring holds stages only, no events"
         if not self.scoring.looked_for(kinds):
+            reasons = self.scoring.meta.get("why_not") or {}
+            for kind in kinds:
+                if kind in reasons:
+                    return str(reasons[kind])
             return f"the scoring holds no {what} and does not say that they were looked for"
         return None
 
@@ -288,17 +311,38 @@ class _Summarizer:
                 self.put(f"stage_minutes.{stage}", None, self.no_sleep_reason())
             if stage == "W":
                 continue
-            if self.is_sleep.any():
+            if self.is_sleep.any() and self.any_stage:
                 self.put(f"stage_percent.{stage}", 100 * count / self.is_sleep.sum())
             else:
                 self.put(f"stage_percent.{stage}", None, self.no_sleep_reason())
 
-    def index(self, name: str, count: int, note: str = "", source: str | None = None) -> None:
-        """A count in sleep over the hours of sleep."""
-        if self.sleep_h == 0:
-            self.put(name, None, self.no_sleep_reason(), source)
-        else:
-            self.put(name, count / self.sleep_h, _joined(f"{count} in sleep", note), source)
+    def index(
+        self,
+        name: str,
+        count: int,
+        note: str = "",
+        source: str | None = None,
+        *,
+        breathing: bool = False,
+    ) -> None:
+        """A count in sleep over the hours of sleep (in valid recording, where nothing is staged).
+
+        ``breathing`` leaves out the hours in which breathing could not be scored.
+        """
+        hours = self.breathing_h if breathing else self.sleep_h
+        if hours == 0:
+            reason = self.no_sleep_reason()
+            if breathing and self.sleep_h:
+                reason = "breathing could not be scored in any epoch of sleep"
+            self.put(name, None, reason, source)
+            return
+        counted = f"{count} in {self.place}"
+        if self.place != "sleep":
+            counted += f" ({hours:.1f} h): without EEG it is not per hour of sleep"
+        elif breathing and hours < self.sleep_h:
+            lost_min = 60 * (self.sleep_h - hours)
+            counted += f"; {lost_min:.1f} min of sleep without a breathing signal are left out"
+        self.put(name, count / hours, _joined(counted, note), source)
 
     def asleep_count(self, kinds: Sequence[str]) -> int:
         return sum(self.scoring.in_sleep(event) for event in self.scoring.events_of(kinds))
@@ -311,40 +355,52 @@ class _Summarizer:
         ]
 
     def respiratory_indices(self) -> None:
-        reason = self.not_looked_for(AHI_NEEDS, "apneas or hypopneas")
+        untyped_only = bool((self.scoring.meta.get("details") or {}).get("untyped_apneas"))
+        needs = AHI_NEEDS[1:] if untyped_only else AHI_NEEDS
+        reason = self.not_looked_for(needs, "apneas or hypopneas")
         if reason is not None:
             self.put_null(RESPIRATORY_FIELDS, reason)
             return
         n_untyped = len(self.untyped_in_sleep())
         untyped_note = f"{n_untyped} apneas without a type are among them" if n_untyped else ""
         unread = [kind for kind in APNEA_KINDS if not self.scoring.looked_for(kind)]
-        if unread:
+        if unread and not untyped_only:
             names = " and ".join(kind.replace("_", " ") + "s" for kind in unread)
             untyped_note = _joined(untyped_note, f"{names} were not looked for")
         apneas = self.asleep_count(APNEA_KINDS) + n_untyped
         hypopneas = self.asleep_count(["hypopnea"])
-        self.index("ahi", apneas + hypopneas, _joined("hypopneas as scored", untyped_note))
-        self.index("apnea_index", apneas, untyped_note)
-        self.index("hypopnea_index", hypopneas, "as scored")
-        if self.scoring.looked_for("central_apnea"):
-            self.index("cai", self.asleep_count(["central_apnea"]))
-        else:
-            self.put("cai", None, "central apneas were not looked for")
         self.index(
-            "oahi",
-            self.asleep_count(["obstructive_apnea", "mixed_apnea", "hypopnea"]),
-            "hypopneas as scored"
-            if not n_untyped
-            else f"hypopneas as scored; {n_untyped} apneas without a type are not among them",
+            "ahi", apneas + hypopneas, _joined("hypopneas as scored", untyped_note), breathing=True
         )
+        self.index("apnea_index", apneas, untyped_note, breathing=True)
+        self.index("hypopnea_index", hypopneas, "as scored", breathing=True)
+        reasons = self.scoring.meta.get("why_not") or {}
+        if self.scoring.looked_for("central_apnea"):
+            self.index("cai", self.asleep_count(["central_apnea"]), breathing=True)
+        else:
+            self.put(
+                "cai", None, reasons.get("central_apnea", "central apneas were not looked for")
+            )
+        if untyped_only:
+            self.put("oahi", None, str(self.scoring.meta["details"]["untyped_apneas"]))
+        else:
+            self.index(
+                "oahi",
+                self.asleep_count(["obstructive_apnea", "mixed_apnea", "hypopnea"]),
+                "hypopneas as scored"
+                if not n_untyped
+                else f"hypopneas as scored; {n_untyped} apneas without a type are not among them",
+                breathing=True,
+            )
         if self.scoring.looked_for("rera"):
             self.index(
                 "rdi",
                 apneas + hypopneas + self.asleep_count(["rera"]),
                 _joined("hypopneas as scored", untyped_note),
+                breathing=True,
             )
         else:
-            self.put("rdi", None, "RERAs were not looked for")
+            self.put("rdi", None, reasons.get("rera", "RERAs were not looked for"))
         self.by_stage()
         self.by_rule(apneas)
 
@@ -355,9 +411,12 @@ class _Summarizer:
         spans += [
             (onset_s, onset_s + length_s) for onset_s, length_s in self.scoring.untyped_apneas
         ]
+        if self.place != "sleep":
+            self.put_null(("ahi_rem", "ahi_nrem"), self.no_sleep_reason())
+            return
         touched = [self.scoring.sleep_stage_between(*span) for span in spans]
         for name, stages in (("ahi_rem", ("R",)), ("ahi_nrem", ("N1", "N2", "N3"))):
-            hours = np.isin(self.stages, stages).sum() * EPOCH_S / 3600
+            hours = (np.isin(self.stages, stages) & self.can_breathe).sum() * EPOCH_S / 3600
             if hours == 0:
                 what = "REM" if stages == ("R",) else "NREM"
                 self.put(name, None, f"no {what} sleep")
@@ -390,7 +449,8 @@ class _Summarizer:
             rule = f"{kept} of {len(hypopneas)} hypopneas have ≥ {fall_pct:g} % desaturation"
             rule += " or an arousal" if or_arousal else ""
             origin = "as scored" if self.spo2 is None else "measured from SpO2"
-            self.index(name, n_apneas + kept, f"{rule}; desaturation {origin}")
+            note = f"{rule}; desaturation {origin}"
+            self.index(name, n_apneas + kept, note, breathing=True)
 
     # ── other indices ────────────────────────────────────────────────────────────────────────
 
@@ -410,7 +470,11 @@ class _Summarizer:
                 self.put(f"event_counts.{kind}", None, reason)
                 continue
             events = self.scoring.events_of(kind)
-            note = f"{self.asleep_count([kind])} of them in sleep" if self.any_stage else ""
+            note = (
+                f"{self.asleep_count([kind])} of them in {self.place}"
+                if self.is_sleep.any()
+                else ""
+            )
             self.put(f"event_counts.{kind}", len(events), note)
 
     # ── oxygen ───────────────────────────────────────────────────────────────────────────────
@@ -434,14 +498,14 @@ class _Summarizer:
             asleep = self.in_sleep_seconds(self.spo2)
             good = asleep[np.isfinite(asleep)]
             lost_min = (len(asleep) - len(good)) / 60
-            reason = None if len(good) else "SpO2 has no plausible value in sleep"
+            reason = None if len(good) else f"SpO2 has no plausible value in {self.place}"
         if reason is not None:
             self.put_null(("spo2_mean", "spo2_nadir", "t90"), reason, "measured")
         else:
-            note = "in sleep"
+            note = f"in {self.place}"
             if lost_min:
                 note += (
-                    f"; {lost_min:.1f} min of sleep left out (sensor off or slipping, or outside "
+                    f"; {lost_min:.1f} min of {self.place} left out (sensor off or slipping, or outside "
                     "50 to 100 %)"
                 )
             self.put("spo2_mean", good.mean(), note, "measured")
@@ -492,7 +556,7 @@ class _Summarizer:
     def heart(self) -> None:
         signal = self.recording.channel("HR")
         values: np.ndarray | None = None
-        note = "in sleep, from the HR channel"
+        note = f"in {self.place}, from the HR channel"
         if signal is not None:
             seconds = per_second(signal, RATE_HZ)
             low, high = PLAUSIBLE_HR_BPM
@@ -503,7 +567,7 @@ class _Summarizer:
             rates = self.measurements.values["ecg_rate_bpm"]
             length = min(len(rates), len(self.is_sleep))
             values = rates[:length][self.is_sleep[:length]]
-            note = "in sleep, from ECG beats, mean rate of each 30-s epoch (no HR channel)"
+            note = f"in {self.place}, from ECG beats, mean rate of each epoch (no HR channel)"
         reason = None
         if not self.is_sleep.any():
             reason = self.no_sleep_reason()
@@ -544,9 +608,9 @@ class _Summarizer:
             return
         asleep = self.in_sleep_seconds(codes)
         unknown_min = (~np.isin(asleep, list(POSITIONS.values()))).sum() / 60
-        note = (
-            f"of sleep; {unknown_min:.1f} min in an unknown position" if unknown_min else "of sleep"
-        )
+        note = f"of {self.place}"
+        if unknown_min:
+            note += f"; {unknown_min:.1f} min in an unknown position"
         for position in ("supine", "left", "right", "prone", "upright"):
             minutes = (asleep == POSITIONS[position]).sum() / 60
             self.put(f"position_minutes.{position}", minutes, note, "measured")
