@@ -451,6 +451,31 @@ def evaluate(
     typer.echo(as_markdown(result))
 
 
+@app.command()
+def convert(
+    source: Annotated[
+        str, typer.Argument(metavar="IN", help="An official .pt, a weights folder or a hub name.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write.")],
+    dtype: Annotated[str, typer.Option(help="fp32, fp16 or bf16.")] = "fp32",
+    vocabulary: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|NAME", help="The vocabulary, where the weights lack it."),
+    ] = None,
+    sha256: Annotated[str | None, typer.Option(help="What the weights must hash to.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Of a hub repository.")] = None,
+) -> None:
+    """Write weights as a folder of config.json, model.safetensors and tokenizer.json."""
+    from sleeplm.reader import convert as converted
+
+    with _working() as tell:
+        tell("converting the weights", 0.0)
+        model_id = converted(
+            source, out, dtype, vocabulary=vocabulary, sha256=sha256, revision=revision
+        )
+    typer.echo(f"{out}: {model_id}")
+
+
 @app.callback(invoke_without_command=True)
 def _options(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,

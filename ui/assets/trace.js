@@ -137,6 +137,7 @@ function drawEpochs(context, colours, page, x, left, right, bottom) {
   const room = x(page.start_s + epoch) - left;
   const every = Math.max(1, Math.ceil(90 / room));
   for (let index = epochAt(page.start_s); index < screen.night.n_epochs && index * epoch < end; index += 1) {
+    if (index % every !== 0) continue;
     const from = x(index * epoch);
     if (from >= left - 1) {
       context.strokeStyle = colours["ink-3"];
@@ -146,7 +147,7 @@ function drawEpochs(context, colours, page, x, left, right, bottom) {
       context.stroke();
     }
     const visible = Math.min(right, x((index + 1) * epoch)) - Math.max(from, left);
-    if (index % every === 0 && (visible > 84 || every > 1)) {
+    if (visible > 84 || (every > 1 && right - from > 84)) {
       write(context, `epoch ${index + 1} · ${stageAt(index * epoch)}`, Math.max(from, left) + 5, 11, colours["ink-2"]);
     }
   }
