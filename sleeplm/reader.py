@@ -8,6 +8,7 @@ that embeddings, stages, numbers and events of a night cost one pass.
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import threading
 from collections import OrderedDict
@@ -21,24 +22,27 @@ import numpy as np
 import torch
 
 from sleeplm.errors import CaptionError, MontageError, QueryError, WeightsError
-from sleeplm.model import checkpoint
+from sleeplm.model import checkpoint, precision
 from sleeplm.model.config import SYSTEMS, ModelConfig
 from sleeplm.model.generation import Sampling, generate
 from sleeplm.model.inputs import normalise
 from sleeplm.model.recoca import ReCoCa, SignalFeatures
-from sleeplm.model.tokenizer import ClipTokenizer, SmallTokenizer, load_tokenizer
+from sleeplm.model.tokenizer import ClipTokenizer, SmallTokenizer, find_merges, load_tokenizer
 from sleeplm.prompts import EVENT_PHRASES, STAGE_PROMPTS, event_kind_of
 from sleeplm.scoring import RESPIRATORY_KINDS, STAGES
 
 if TYPE_CHECKING:
     from sleeplm.recording import Recording
 
-__all__ = ["Classification", "SleepLM"]
+__all__ = ["Classification", "SleepLM", "convert"]
 
 Progress = Callable[[float], None]
 Span = tuple[float, float, float]
 """(start_s, end_s, score 0–1) within an epoch."""
 
+logger = logging.getLogger(__name__)
+
+SAVED_FORMATS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 CAPTION_EPOCHS = 64
 CACHE_BYTES = 3 * 2**29
 KEPT_READINGS = 2
@@ -123,6 +127,10 @@ class SleepLM:
         *,
         revision: str | None = None,
         sha256: str | None = None,
+        vocabulary: str | Path | None = None,
+        dtype: str = "fp32",
+        compiled: bool = False,
+        threads: int | None = None,
     ) -> SleepLM:
         """Load weights.
 
@@ -138,7 +146,17 @@ class SleepLM:
         revision : str, optional
             Of a hub repository.
         sha256 : str, optional
-            What the weights file must hash to.
+            What the weights file must hash to; checked before anything of it is read.
+        vocabulary : str or Path, optional
+            ``tokenizer.json``, ``bpe_simple_vocab_16e6.txt.gz``, a folder or a hub repository
+            with one of them, for weights that come without. Official weights from the hub take
+            the CLIP vocabulary from there.
+        dtype : {"fp32", "bf16", "int8", "auto"}
+            How it computes; see :func:`sleeplm.model.precision.prepare`.
+        compiled : bool
+            Compile the encoder with torch.compile on first use (minutes; needs a C++ compiler).
+        threads : int, optional
+            CPU threads of torch, for the whole process.
 
         Raises
         ------
@@ -147,18 +165,34 @@ class SleepLM:
         """
         path = cls._locate_weights(source, revision)
         if path.is_dir():
-            model, digest = checkpoint.load_folder(path)
-            tokenizer: ClipTokenizer | SmallTokenizer | None
-            tokenizer = load_tokenizer(path, model.config.tokenizer)
+            model, digest = checkpoint.load_folder(path, sha256)
         else:
-            model, digest = checkpoint.load_official(path, checkpoint.config_beside(path))
-            try:
-                tokenizer = load_tokenizer(path.parent, model.config.tokenizer)
-            except WeightsError:
-                tokenizer = None
-        if sha256 is not None and digest != sha256.lower():
-            raise WeightsError(f"{path}: sha256 is {digest}, expected {sha256}")
+            config = checkpoint.config_beside(path)
+            model, digest = checkpoint.load_official(path, config, sha256)
+        tokenizer: ClipTokenizer | SmallTokenizer | None
+        kind = model.config.tokenizer
+        if vocabulary is not None:
+            tokenizer = load_tokenizer(checkpoint.resolve_vocabulary(vocabulary), kind)
+        else:
+            fetched = source is not None and not Path(source).expanduser().exists()
+            tokenizer = cls._vocabulary_beside(path, kind, fetched)
+        precision.prepare(model, dtype, device, threads=threads, compiled=compiled)
         return cls(model, tokenizer, digest, device)
+
+    @staticmethod
+    def _vocabulary_beside(
+        path: Path, kind: str, fetched: bool
+    ) -> ClipTokenizer | SmallTokenizer | None:
+        """The vocabulary in the folder of the weights; of weights from the hub, the hub's."""
+        folder = path if path.is_dir() else path.parent
+        if (folder / checkpoint.TOKENIZER_FILE).is_file() or find_merges(folder) is not None:
+            return load_tokenizer(folder, kind)
+        if fetched and kind == "clip":
+            try:
+                return load_tokenizer(checkpoint.resolve_vocabulary(), kind)
+            except WeightsError as error:
+                logger.warning("%s; what needs text will not work", error)
+        return None
 
     @staticmethod
     def _locate_weights(source: str | Path | None, revision: str | None) -> Path:
@@ -180,12 +214,21 @@ class SleepLM:
             f"{name}: no such weights; give a folder, a .pt file, or a hub id (owner/name)"
         )
 
-    def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
-        """Write ``config.json``, ``model.safetensors`` and ``tokenizer.json``."""
+    def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> str:
+        """Write ``config.json``, ``model.safetensors`` and ``tokenizer.json``.
+
+        Returns the sha256 of the weights file.
+
+        Raises
+        ------
+        WeightsError
+            These weights were loaded as int8, which cannot be saved.
+        """
         folder = Path(folder)
-        checkpoint.save_folder(self.model, folder, dtype)
+        digest = checkpoint.save_folder(self.model, folder, dtype)
         if self._tokenizer is not None:
             self._tokenizer.save(folder / checkpoint.TOKENIZER_FILE)
+        return digest
 
     # ── what it is ───────────────────────────────────────────────────────────────────────────
     @property
@@ -245,7 +288,7 @@ class SleepLM:
         if self._tokenizer is None:
             raise WeightsError(
                 f"{self.config.name}: no vocabulary beside the weights; put tokenizer.json or "
-                "bpe_simple_vocab_16e6.txt.gz into their folder"
+                "bpe_simple_vocab_16e6.txt.gz into their folder, or name one (vocabulary=)"
             )
         return self._tokenizer
 
@@ -642,6 +685,31 @@ class SleepLM:
             ]
             found.append(sorted(span for span in spans if span[1] > span[0]))
         return found
+
+
+def convert(
+    source: str | Path,
+    folder: str | Path,
+    dtype: str = "fp32",
+    *,
+    vocabulary: str | Path | None = None,
+    sha256: str | None = None,
+    revision: str | None = None,
+) -> str:
+    """Write any loadable weights as a folder of safetensors; returns their new model id.
+
+    Raises
+    ------
+    WeightsError
+        The weights cannot be loaded, or the format is not fp32, fp16 or bf16.
+    """
+    if dtype not in SAVED_FORMATS:
+        raise WeightsError(f"dtype {dtype!r} is not known; use one of {', '.join(SAVED_FORMATS)}")
+    model = SleepLM.from_pretrained(
+        source, "cpu", vocabulary=vocabulary, sha256=sha256, revision=revision
+    )
+    digest = model.save_pretrained(folder, SAVED_FORMATS[dtype])
+    return f"{model.config.name}@{digest[:8]}"
 
 
 def _spans(probabilities: np.ndarray, bin_s: float) -> list[Span]:

@@ -21,6 +21,7 @@ from sleeplm.model.config import ModelConfig
 from sleeplm.model.encoder import rope_frequencies
 from sleeplm.model.extensions import Extensions
 from sleeplm.model.recoca import ReCoCa
+from sleeplm.model.tokenizer import CLIP_VOCABULARY_FILE, MERGES_FILE
 
 __all__ = [
     "CONFIG_FILE",
@@ -32,6 +33,7 @@ __all__ = [
     "load_official",
     "load_state_dict",
     "resolve_hub",
+    "resolve_vocabulary",
     "save_folder",
 ]
 
@@ -40,9 +42,22 @@ WEIGHTS_FILE = "model.safetensors"
 TOKENIZER_FILE = "tokenizer.json"
 OFFICIAL_HUB_ID = "yang-ai-lab/SleepLM-Base"
 OFFICIAL_FILE = "model_checkpoint.pt"
+CLIP_HUB_ID = "openai/clip-vit-base-patch32"
+"""Where the hub keeps the CLIP vocabulary; its content is checked against a fixed hash."""
 WRAPPER_PREFIXES = ("module.", "_orig_mod.")
 SHARED_ROPE = "biosignals.shared_channel_rope.freqs"
 NAMED_KEYS = 8
+#: What torch raises on a file that is no checkpoint, or on a pickle that names something to run.
+REFUSALS = (
+    pickle.UnpicklingError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    ImportError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -112,11 +127,6 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
     try:
         return load_file(path)
-    except FileNotFoundError as error:
-        raise WeightsError(
-            f"{path}: no such file; a weights folder holds {CONFIG_FILE}, {WEIGHTS_FILE} and "
-            f"{TOKENIZER_FILE}"
-        ) from error
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: not a safetensors file ({error})") from error
 
@@ -127,24 +137,47 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def load_folder(folder: Path | str) -> tuple[ReCoCa, str]:
+def _checked_sha256(path: Path, expected: str | None) -> str:
+    """Hash of a weights file, checked before anything of it is read."""
+    try:
+        digest = file_sha256(path)
+    except FileNotFoundError as error:
+        raise WeightsError(
+            f"{path}: no such file; a weights folder holds {CONFIG_FILE}, {WEIGHTS_FILE} and "
+            f"{TOKENIZER_FILE}"
+        ) from error
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if expected is not None and digest != expected.lower():
+        raise WeightsError(f"{path}: sha256 is {digest}, expected {expected}")
+    return digest
+
+
+def load_folder(folder: Path | str, sha256: str | None = None) -> tuple[ReCoCa, str]:
     """Model of a weights folder, in float32 and eval mode, and the sha256 of its weights.
 
     Raises
     ------
     WeightsError
-        A file is missing or damaged, or weights and config do not fit.
+        A file is missing or damaged, not the one with ``sha256``, or weights and config do not
+        fit.
     """
     folder = Path(folder)
     path = folder / WEIGHTS_FILE
     config = ModelConfig.load(folder / CONFIG_FILE)
+    digest = _checked_sha256(path, sha256)
     state = {key: value.float() for key, value in _read_safetensors(path).items()}
-    model = ReCoCa(config)
+    with torch.device("meta"):
+        model = ReCoCa(config)
+    model.to_empty(device="cpu")
+    _restore_buffers(model)
     load_state_dict(model, state, str(path))
-    return model.eval(), file_sha256(path)
+    return model.eval(), digest
 
 
-def load_official(path: Path | str, config: ModelConfig | None = None) -> tuple[ReCoCa, str]:
+def load_official(
+    path: Path | str, config: ModelConfig | None = None, sha256: str | None = None
+) -> tuple[ReCoCa, str]:
     """Model of an official ``.pt``, and the sha256 of the file.
 
     A plain state dict, or one under ``state_dict``; prefixes of DataParallel and torch.compile are
@@ -153,14 +186,16 @@ def load_official(path: Path | str, config: ModelConfig | None = None) -> tuple[
     Raises
     ------
     WeightsError
-        Not such a file, it would run code, or its keys do not fit the config.
+        Not such a file, not the one with ``sha256``, it would run code, or its keys do not fit
+        the config.
     """
     path = Path(path)
+    digest = _checked_sha256(path, sha256)
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except REFUSALS as error:
         raise WeightsError(
             f"{path}: refused, it is not a plain checkpoint of tensors "
             f"({(str(error).strip().splitlines() or ['empty'])[0]})"
@@ -171,7 +206,11 @@ def load_official(path: Path | str, config: ModelConfig | None = None) -> tuple[
         isinstance(key, str) and isinstance(value, Tensor) for key, value in loaded.items()
     ):
         raise WeightsError(f"{path}: holds no state dict (names to tensors)")
-    state = {_unwrapped(key): value.float() for key, value in loaded.items()}
+    state: dict[str, Tensor] = {}
+    for key, value in loaded.items():
+        if _unwrapped(key) in state:
+            raise WeightsError(f"{path}: holds {_unwrapped(key)} twice, with and without a prefix")
+        state[_unwrapped(key)] = value.float()
     reconstructs = any(key.startswith("signal_decoder.") for key in state)
     if config is None:
         config = ModelConfig.base(use_signal_decoder=reconstructs)
@@ -180,7 +219,7 @@ def load_official(path: Path | str, config: ModelConfig | None = None) -> tuple[
     model.to_empty(device="cpu")
     _restore_buffers(model)
     load_state_dict(model, state, str(path))
-    return model.eval(), file_sha256(path)
+    return model.eval(), digest
 
 
 def config_beside(path: Path) -> ModelConfig | None:
@@ -220,6 +259,8 @@ def save_folder(model: ReCoCa, folder: Path | str, dtype: torch.dtype | None = N
     """
     from safetensors.torch import save_file
 
+    if any(not isinstance(value, Tensor) for value in model.state_dict().values()):
+        raise WeightsError(f"{model.config.name}: int8 weights cannot be saved; load them as fp32")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     state = {
@@ -240,24 +281,46 @@ def save_folder(model: ReCoCa, folder: Path | str, dtype: torch.dtype | None = N
 def resolve_hub(name: str, revision: str | None = None) -> Path:
     """Fetch a hub repository's weights and return the local folder or official ``.pt``.
 
+    Of a repository that holds several ``.pt`` files the official name is taken.
+
     Raises
     ------
     WeightsError
         No such repository, no network, or nothing loadable in it.
     """
+    wanted = [CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, "*.pt", "*.txt.gz"]
+    folder = _from_hub(name, revision, wanted)
+    if (folder / WEIGHTS_FILE).is_file():
+        return folder
+    checkpoints = sorted(
+        folder.rglob("*.pt"), key=lambda path: (path.name != OFFICIAL_FILE, str(path))
+    )
+    if not checkpoints:
+        raise WeightsError(f"{name}: the repository holds neither {WEIGHTS_FILE} nor a .pt file")
+    return checkpoints[0]
+
+
+def resolve_vocabulary(name: str | Path = CLIP_HUB_ID) -> Path:
+    """A vocabulary file or folder here, or the folder of a hub repository's.
+
+    Raises
+    ------
+    WeightsError
+        There is none, or no network.
+    """
+    path = Path(name).expanduser()
+    if path.exists():
+        return path
+    return _from_hub(str(name), None, [CLIP_VOCABULARY_FILE, MERGES_FILE])
+
+
+def _from_hub(name: str, revision: str | None, wanted: list[str]) -> Path:
     from huggingface_hub import snapshot_download
 
-    wanted = [CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, "*.pt", "*.txt.gz"]
     try:
-        folder = Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
     except Exception as error:  # the hub client raises many kinds; all mean "not to be had"
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise WeightsError(
             f"{name}: not a folder or file here, and not to be had from the hub ({reason})"
         ) from error
-    if (folder / WEIGHTS_FILE).is_file():
-        return folder
-    checkpoints = sorted(folder.rglob("*.pt"))
-    if not checkpoints:
-        raise WeightsError(f"{name}: the repository holds neither {WEIGHTS_FILE} nor a .pt file")
-    return checkpoints[0]

@@ -49,6 +49,8 @@ SYSTEMS = ("brain", "cardiac", "respiratory", "somatic", "stage_event")
 """The house's names of the modalities, in the order of their index."""
 
 TOKENIZERS = ("clip", "small")
+SCOPES = ("recording", "epoch")
+POSITION_CODES = {"right": 0, "left": 1, "supine": 2, "prone": 3, "upright": 4, "unknown": -1}
 DECODER_MEMORIES = ("latents", "all")
 
 
@@ -110,8 +112,8 @@ class ChannelRule:
     Parameters
     ----------
     kind : {"zscore", "fixed", "code"}
-        z-score over the whole recording; ``(x − center) / scale`` with fixed numbers, so that the
-        absolute level is seen; or the plain code.
+        z-score; ``(x − center) / scale`` with fixed numbers, so that the absolute level is seen;
+        or the plain code.
     center, scale : float
         For ``fixed``, in the channel's unit.
     clip : float or None
@@ -120,6 +122,8 @@ class ChannelRule:
         The value of every sample of a channel that was not recorded.
     valid_range : (float, float) or None
         Samples outside (a fallen-off oximeter reads 0) are taken as not recorded.
+    scope : {"recording", "epoch"}
+        Over what a z-score takes its mean and standard deviation.
     """
 
     kind: str = "zscore"
@@ -128,12 +132,18 @@ class ChannelRule:
     clip: float | None = 6.0
     missing: float = 0.0
     valid_range: tuple[float, float] | None = None
+    scope: str = "recording"
 
     def __post_init__(self) -> None:
         if self.kind not in ("zscore", "fixed", "code"):
             raise WeightsError(
                 f"config.json: normalization kind {self.kind!r} is not known; "
                 "use zscore, fixed or code"
+            )
+        if self.scope not in SCOPES:
+            raise WeightsError(
+                f"config.json: normalization scope {self.scope!r} is not known; use recording or "
+                "epoch"
             )
         if self.scale <= 0:
             raise WeightsError(f"config.json: normalization scale {self.scale} must be above 0")
@@ -143,8 +153,9 @@ class ChannelRule:
 class InputConfig:
     """The montage that the weights read and how its channels are scaled.
 
-    ``normalization`` holds a rule by channel name; a channel without one is z-scored over the
-    recording and clipped at ±6, as the released figures show.
+    ``normalization`` holds a rule by channel name; a channel without one follows
+    ``default_rule``: z-scored over the recording and clipped at ±6, as the released figures show.
+    ``position_codes`` says what the plain codes of POS mean.
     """
 
     montage: tuple[str, ...] = OFFICIAL_MONTAGE
@@ -153,9 +164,11 @@ class InputConfig:
     normalization: dict[str, ChannelRule] = field(
         default_factory=lambda: {"POS": ChannelRule("code", clip=None, missing=-1.0)}
     )
+    default_rule: ChannelRule = ChannelRule()
+    position_codes: dict[str, int] = field(default_factory=lambda: dict(POSITION_CODES))
 
     def rule(self, channel: str) -> ChannelRule:
-        return self.normalization.get(channel, ChannelRule())
+        return self.normalization.get(channel, self.default_rule)
 
 
 @dataclass(frozen=True)
@@ -505,6 +518,10 @@ def _build(cls: Any, data: Mapping[str, Any]) -> Any:
         value = data[entry.name]
         if entry.name in _NESTED:
             value = _build(_NESTED[entry.name], value)
+        elif entry.name == "default_rule":
+            value = _build(ChannelRule, value)
+        elif entry.name == "position_codes":
+            value = {name: int(code) for name, code in value.items()}
         elif entry.name == "normalization":
             value = {channel: _build(ChannelRule, rule) for channel, rule in value.items()}
         elif entry.name == "number_fields":

@@ -248,7 +248,7 @@ class Patching(nn.Module):
         """[B, C, samples] → [B, C, T, conv_embed_dim]."""
         # A stride equal to the kernel makes the convolution a linear map of whole patches.
         weight = self.conv_patching.weight.squeeze(1)
-        patches = signals.unflatten(-1, (-1, weight.shape[1]))
+        patches = signals.unflatten(-1, (-1, weight.shape[1])).to(weight.dtype)
         return F.linear(patches, weight, self.conv_patching.bias)
 
 

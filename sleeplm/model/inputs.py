@@ -53,16 +53,20 @@ def normalise(signals: Mapping[str, np.ndarray], config: InputConfig) -> np.ndar
         if name not in present:
             out[:, row] = rule.missing
         else:
-            scaled = normalise_channel(np.asarray(present[name])[:used], rule)
-            out[:, row] = scaled.reshape(n_epochs, epoch_samples)
+            samples = np.asarray(present[name])[:used].reshape(n_epochs, epoch_samples)
+            if rule.kind == "zscore" and rule.scope == "epoch":
+                for epoch in range(n_epochs):
+                    out[epoch, row] = normalise_channel(samples[epoch], rule)
+            else:
+                out[:, row] = normalise_channel(samples, rule)
     return out
 
 
 def normalise_channel(samples: np.ndarray, rule: ChannelRule) -> np.ndarray:
     """One channel's samples as float32 model input; what is not valid gets the missing value.
 
-    A z-score uses mean and standard deviation of all valid samples given, so give the whole
-    recording. A channel that never changes is taken as not recorded there.
+    A z-score uses mean and standard deviation of all valid samples given, so give all of the
+    rule's scope. A channel that never changes is taken as not recorded there.
     """
     samples = np.asarray(samples, dtype=np.float32)
     valid = np.isfinite(samples)

@@ -9,6 +9,7 @@ numbers that way and hardly at all digit by digit.
 from __future__ import annotations
 
 import gzip
+import hashlib
 import html
 import re
 from collections import Counter
@@ -35,12 +36,17 @@ __all__ = [
 ]
 
 CLIP_VOCABULARY_FILE = "bpe_simple_vocab_16e6.txt.gz"
+MERGES_FILE = "merges.txt"
+"""The same merges as other CLIP repositories keep them."""
 CLIP_VOCAB_SIZE = 49408
 CLIP_SOT, CLIP_EOT = "<start_of_text>", "<end_of_text>"
 CLIP_PATTERN = (
     r"<start_of_text>|<end_of_text>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 )
 WORD_END = "</w>"
+GZIP_MAGIC = b"\x1f\x8b"
+CLIP_MERGES_SHA256 = "f61f2adf497e6f5357c347aeb4646fabe82f341e946de5bdec5d2858e41bef4a"
+"""Of the 48,894 merges joined by line feeds, so that a vocabulary from anywhere can be trusted."""
 
 SMALL_PAD, SMALL_SOT, SMALL_EOT = "<pad>", "<sot>", "<eot>"
 LARGEST_NUMBER = 300
@@ -132,7 +138,7 @@ class ClipTokenizer(_Base):
 
     @classmethod
     def from_vocabulary(cls, path: Path | str) -> ClipTokenizer:
-        """Build from ``bpe_simple_vocab_16e6.txt.gz``.
+        """Build from ``bpe_simple_vocab_16e6.txt.gz``, or from the same merges in ``merges.txt``.
 
         Raises
         ------
@@ -140,8 +146,10 @@ class ClipTokenizer(_Base):
             The file cannot be read or is not that vocabulary.
         """
         try:
-            with gzip.open(path, "rt", encoding="utf-8") as stream:
-                lines = stream.read().split("\n")
+            raw = Path(path).read_bytes()
+            if raw.startswith(GZIP_MAGIC):
+                raw = gzip.decompress(raw)
+            lines = raw.decode("utf-8").split("\n")
         except (OSError, UnicodeDecodeError, EOFError) as error:
             raise WeightsError(f"{path}: not the CLIP vocabulary ({error})") from error
         symbols = list(byte_symbols().values())
@@ -150,6 +158,9 @@ class ClipTokenizer(_Base):
         merges = [(pair[0], pair[1]) for pair in pairs if len(pair) == 2]
         if len(merges) < n_merges:
             raise WeightsError(f"{path}: not the CLIP vocabulary (it needs {n_merges} merges)")
+        joined = "\n".join(" ".join(merge) for merge in merges)
+        if hashlib.sha256(joined.encode()).hexdigest() != CLIP_MERGES_SHA256:
+            raise WeightsError(f"{path}: not the CLIP vocabulary (its merges are others)")
         tokens = [*symbols, *(symbol + WORD_END for symbol in symbols)]
         tokens += ["".join(merge) for merge in merges] + [CLIP_SOT, CLIP_EOT]
         inner = tokenizers.Tokenizer(
@@ -300,27 +311,43 @@ def _read(path: Path | str) -> tokenizers.Tokenizer:
         raise WeightsError(f"{path}: not a tokenizer.json ({error})") from error
 
 
-def load_tokenizer(folder: Path | str, kind: str) -> ClipTokenizer | SmallTokenizer:
+def load_tokenizer(place: Path | str, kind: str) -> ClipTokenizer | SmallTokenizer:
     """The vocabulary in a weights folder: its ``tokenizer.json``, or for ``clip`` the merges file.
+
+    Parameters
+    ----------
+    place : path
+        The folder, or the file itself.
+    kind : {"clip", "small"}
 
     Raises
     ------
     WeightsError
         Neither is there, or it is not of that kind.
     """
-    folder = Path(folder)
-    path = folder / "tokenizer.json"
+    place = Path(place)
+    path = place if place.is_file() else place / "tokenizer.json"
     if kind == "small":
         return SmallTokenizer.load(path)
-    if path.is_file():
+    if path.suffix == ".json" and path.is_file():
         return ClipTokenizer(_read(path))
-    vocabulary = folder / CLIP_VOCABULARY_FILE
-    if not vocabulary.is_file():
+    found = find_merges(place)
+    if found is None:
         raise WeightsError(
-            f"{folder}: holds neither tokenizer.json nor {CLIP_VOCABULARY_FILE}; put the CLIP "
+            f"{place}: holds neither tokenizer.json nor {CLIP_VOCABULARY_FILE}; put the CLIP "
             "vocabulary there"
         )
-    return ClipTokenizer.from_vocabulary(vocabulary)
+    return ClipTokenizer.from_vocabulary(found)
+
+
+def find_merges(place: Path) -> Path | None:
+    """The CLIP merges in a folder (the release keeps them in one of its own), or ``place``."""
+    if place.is_file():
+        return place
+    for name in (CLIP_VOCABULARY_FILE, MERGES_FILE):
+        if (place / name).is_file():
+            return place / name
+    return next(iter(sorted(place.glob(f"*/{CLIP_VOCABULARY_FILE}"))), None)
 
 
 @lru_cache
