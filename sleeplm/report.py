@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["FIELDS", "SECTIONS", "Field", "Insight", "NightSummary", "Quantity", "Severity"]
+__all__ = [
+    "FIELDS",
+    "SECTIONS",
+    "Agreement",
+    "EventAgreement",
+    "Field",
+    "Insight",
+    "NightSummary",
+    "Quantity",
+    "Severity",
+    "Stretch",
+]
 
 AASM = "AASM Manual for the Scoring of Sleep and Associated Events"
 
@@ -178,6 +190,38 @@ class Insight(BaseModel):
     source: str
 
 
+class EventAgreement(BaseModel):
+    """Events of one kind by two scorers: how many each has, how many are the same, and F1."""
+
+    first: int
+    second: int
+    matched: int
+    f1: float | None
+
+
+class Agreement(BaseModel):
+    """How far two scorings agree; what is not defined is null or left out."""
+
+    epochs: int
+    agreement_percent: float | None = None
+    kappa: float | None = None
+    confusion: dict[str, dict[str, int]] = {}
+    events: dict[str, EventAgreement] = {}
+    differences: dict[str, float | None] = {}
+    severity: str | None = None
+
+
+class Stretch(BaseModel):
+    """Epochs (numbers from 1) to look at first, and why."""
+
+    epoch: int
+    last_epoch: int
+    onset_s: float
+    end_s: float
+    doubt: float
+    why: str
+
+
 class NightSummary(BaseModel):
     """Every field of the report of one night, from one scorer (see :data:`FIELDS`)."""
 
@@ -219,7 +263,9 @@ class NightSummary(BaseModel):
     hr_max: Quantity
     position_minutes: dict[str, Quantity]
     scorer: dict[str, str | None]
-    agreement: dict[str, dict[str, float]] | None = None
+    agreement: dict[str, Agreement] | None = None
+    review_first: list[Stretch] = []
+    details: dict[str, Any] = {}
     rules: dict[str, str]
     severity: Severity
     insights: list[Insight]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sleeplm.agreement import stage_agreement
+from sleeplm.agreement import compare, review_first
 from sleeplm.hypopneas import (
     AROUSAL_AFTER_S,
     DEPTH_TOLERANCE_PCT,
@@ -109,7 +109,8 @@ def summarize(
     measurements : NightMeasurements, optional
         Heart rate from ECG beats, used where the recording has no HR channel.
     others : sequence of Scoring
-        Other scorings of the same night, to state how far they agree on stages.
+        Other scorings of the same night, to state how far all of them agree: on stages, events,
+        indices, and which stretches to review first.
 
     Returns
     -------
@@ -128,6 +129,8 @@ class _Summarizer:
         self.recording = recording
         self.measurements = measurements
         self.source = scoring.scorer.kind
+        self.own = scoring
+        """The scoring as it came, with the stages outside the time in bed."""
         self.doubts: list[str] = []
         self.fields: dict[str, Any] = {}
         n_epochs = max(recording.n_epochs, scoring.n_epochs)
@@ -237,16 +240,36 @@ class _Summarizer:
         summary = NightSummary(
             **self.fields,
             scorer={"kind": scorer.kind, "name": scorer.name, "version": scorer.version},
-            agreement={other.scorer.kind: stage_agreement(self.scoring, other) for other in others}
-            or None,
             rules=self.rules(),
             severity=judged(self.fields["ahi"], typed),
             insights=[],
             missing=[],
         )
+        if scorer.kind == "automatic":
+            summary.details = dict(self.scoring.meta.get("details") or {})
         summary.insights.extend(insights(summary))
-        summary.missing.extend(_missing(summary, [*self.scoring.problems, *self.doubts]))
+        summary.missing.extend(
+            _missing(summary, [*self.scoring.problems, *self.doubts], scorer.kind)
+        )
+        if others:
+            self.compare_with(others, summary)
         return summary
+
+    def compare_with(self, others: Sequence[Scoring], summary: NightSummary) -> None:
+        """Fill the agreement of this scoring with each other one, and of those among each other."""
+        known = [(self.own, summary)]
+        for other in others:
+            theirs = _Summarizer(other, self.recording, self.measurements).run(())
+            known.append((other, theirs))
+        agreement = {}
+        for index, (first, first_summary) in enumerate(known):
+            for second, second_summary in known[index + 1 :]:
+                name = second.scorer.kind
+                if index:
+                    name = f"{first.scorer.kind}/{name}"
+                agreement[name] = compare(first, second, first_summary, second_summary)
+        summary.agreement = agreement
+        summary.review_first = review_first({scoring.scorer.kind: scoring for scoring, _ in known})
 
     def sleep_times(self) -> None:
         minutes = EPOCH_S / 60
@@ -505,8 +528,8 @@ class _Summarizer:
             note = f"in {self.place}"
             if lost_min:
                 note += (
-                    f"; {lost_min:.1f} min of {self.place} left out (sensor off or slipping, or outside "
-                    "50 to 100 %)"
+                    f"; {lost_min:.1f} min of {self.place} left out (sensor off or slipping, or "
+                    "outside 50 to 100 %)"
                 )
             self.put("spo2_mean", good.mean(), note, "measured")
             self.put("spo2_nadir", good.min(), note, "measured")
@@ -664,11 +687,12 @@ def _joined(*notes: str) -> str:
     return "; ".join(note for note in notes if note)
 
 
-def _missing(summary: NightSummary, problems: Sequence[str]) -> list[str]:
+def _missing(summary: NightSummary, problems: Sequence[str], kind: str) -> list[str]:
     """What could not be judged, one sentence a reason, with the fields that it takes away."""
     by_reason: dict[str, list[str]] = {}
     for name, quantity in summary.quantities().items():
         if quantity.value is None:
             by_reason.setdefault(quantity.note, []).append(name)
     sentences = [f"{', '.join(names)}: {reason}." for reason, names in by_reason.items()]
-    return sentences + [f"Scoring file: {problem}." for problem in problems]
+    whose = "Scoring file" if kind == "expert" else f"{kind.capitalize()} scoring"
+    return sentences + [f"{whose}: {problem}." for problem in problems]

@@ -109,7 +109,8 @@ def _read_json(text: str, name: str) -> Scoring:
         replace(event, channel=signal_location(event.channel)) for event in scoring.events
     )
     # Sentences in a file are somebody's free text: ours are made anew while reading.
-    return replace(scoring, events=events, problems=())
+    meta = {key: held for key, held in scoring.meta.items() if key not in ("why_not", "details")}
+    return replace(scoring, events=events, problems=(), meta=meta)
 
 
 def find_scoring(edf_path: str | Path) -> Path | None:

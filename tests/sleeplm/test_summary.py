@@ -157,6 +157,7 @@ def test_lights_that_enclose_nothing_are_not_used():
 def test_field_names_are_the_contract(hour):
     names = set(FIELDS) | {
         *("scorer", "agreement", "rules", "severity", "insights", "missing"),
+        *("review_first", "details"),
     }
     assert set(FIELDS) == {
         *("trt", "tib", "tst", "spt", "sleep_efficiency", "sleep_maintenance", "waso"),
@@ -512,8 +513,8 @@ def test_agreement_of_two_scorings_is_stated():
     summary = summarize(mine, recording_of(40), others=[theirs])
     # 39 shared epochs, 10 W–W, 10 N2–W, 19 N2–N2: po = 29/39, pe = (10·20 + 29·19)/39².
     observed, chance = 29 / 39, (10 * 20 + 29 * 19) / 39**2
-    assert summary.agreement["model"]["agreement_percent"] == pytest.approx(100 * observed)
-    assert summary.agreement["model"]["kappa"] == pytest.approx((observed - chance) / (1 - chance))
+    assert summary.agreement["model"].agreement_percent == pytest.approx(100 * observed)
+    assert summary.agreement["model"].kappa == pytest.approx((observed - chance) / (1 - chance))
     assert summarize(mine, recording_of(40)).agreement is None
 
 
