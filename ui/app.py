@@ -7,6 +7,7 @@ for anything.
 
 from __future__ import annotations
 
+import contextlib
 import html
 import logging
 import threading
@@ -292,14 +293,16 @@ class _Page:
         opened = page.open_night
         night = opened.night
         choice = page.session.scoring
-        quick = _witness(page) != "model"
+        quick = _witness(page) == "expert"
         if quick:
             yield (
                 self.header_state(page, "measuring the signals"),
                 night_view(night, night.scoring_from(choice), token=opened.token),
             )
         elif not strict:
-            blank = Scoring((UNSCORED,) * night.n_epochs, scorer=Scorer("model"), has_events=False)
+            blank = Scoring(
+                (UNSCORED,) * night.n_epochs, scorer=Scorer(_witness(page)), has_events=False
+            )
             yield (
                 self.header_state(page, "reading the night"),
                 night_view(night, blank, token=opened.token) | {"scorer": ""},
@@ -327,6 +330,7 @@ class _Page:
             error, view = _defect(failed), _unchanged()
         if page.current == opened.token and page.session.scoring == choice:
             yield self.header_state(page, error=error), view
+        threading.Thread(target=_warm, args=(night,), daemon=True).start()
 
     def _read(
         self, night: Night, choice: str | None, tell: Tell
@@ -342,7 +346,9 @@ class _Page:
         events_by = None
         if not scoring.has_events and scoring.scorer.kind != "model":
             # Answers about events then rest on the model's reading, and so does the picture.
-            events_by = night.scoring_from("model")
+            events_by = night.scoring_from(
+                "automatic" if "automatic" in night.scorings else "model"
+            )
         return scoring, events_by, heart_rate
 
     def traces(
@@ -523,6 +529,15 @@ def _witness(page: PageSession) -> str:
     chosen = page.session.scoring or night.choice
     # A look-up in the mapping would have the model read the night.
     return chosen or next(kind for kind in SCORING_CHOICES if kind in list(night.scorings))
+
+
+def _warm(night: Night) -> None:
+    """Load the model while nobody waits, so that the first description does not."""
+    # Importing torch is the slow part, and holds nothing that an answer needs.
+    import sleeplm.reader  # noqa: F401
+
+    with contextlib.suppress(SleepLMError):
+        _ = night.model, night.signals
 
 
 def _model_name(model: SleepLM | None) -> str:
