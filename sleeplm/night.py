@@ -1,13 +1,14 @@
 """A night: a recording with its scorings and what the model reads in it, each made once.
 
-A night is known through up to three witnesses: an *expert* scoring (a file), an *automatic* one,
-and the *model*'s own reading. :attr:`Night.scoring` is the preferred one; whoever shows a number
-says whose it is.
+A night is known through up to three witnesses: an *expert* scoring (a file), an *automatic* one
+(:mod:`sleeplm.autoscore`), and the *model*'s own reading. :attr:`Night.scoring` is the preferred
+one; whoever shows a number says whose it is.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from sleeplm.cache import NightCache, cache_folder
-from sleeplm.errors import QueryError, ScoringError
+from sleeplm.errors import QueryError, ScoringError, SleepLMError
 from sleeplm.scoring import EPOCH_S, STAGES, UNSCORED, Event, Scorer, Scoring
 
 if TYPE_CHECKING:
@@ -67,7 +68,10 @@ class Located:
 
 
 class _Scorings(Mapping[str, Scoring]):
-    """The scorings at hand by witness; the model's is made when it is first asked for."""
+    """The scorings that can be had by witness; all but the expert's are made on first use.
+
+    Listing them and asking whether one is in makes none.
+    """
 
     def __init__(self, night: Night, expert: Scoring | None) -> None:
         self._night = night
@@ -76,13 +80,20 @@ class _Scorings(Mapping[str, Scoring]):
     def __getitem__(self, kind: str) -> Scoring:
         if kind == "expert" and self.expert is not None:
             return self.expert
+        if kind == "automatic" and kind in self:
+            return self._night._automatic_scoring()
         if kind == "model":
             return self._night._model_scoring()
         raise KeyError(kind)
 
+    def __contains__(self, kind: object) -> bool:
+        return kind in list(self)
+
     def __iter__(self) -> Iterator[str]:
         if self.expert is not None:
             yield "expert"
+        if self._night.why_not_automatic is None:
+            yield "automatic"
         yield "model"
 
     def __len__(self) -> int:
@@ -112,6 +123,9 @@ class Night:
         self._model_source = model
         self._use_cache = cache
         self._lock = threading.RLock()
+        # Minutes of scoring must not hold up what needs no scoring.
+        self._automatic_lock = threading.Lock()
+        self._automatic_failure: str | None = None
         self._kept: dict[str, object] = {}
         self.scorings: Mapping[str, Scoring] = _Scorings(self, expert)
 
@@ -156,9 +170,11 @@ class Night:
         found = Path(str(scoring)) if given else find_scoring(Path(path))
         expert = None
         if choice == "automatic":
-            raise ScoringError(
-                "automatic scoring is not built into this version; use --scoring expert or model"
-            )
+            from sleeplm.autoscore import why_not
+
+            reason = why_not(recording)
+            if reason is not None:
+                raise ScoringError(f"{Path(path).name}: {reason}; use --scoring model")
         if found is not None:
             expert = read_scoring(found, duration_s=recording.duration_s).aligned(
                 recording.start, recording.n_epochs
@@ -207,7 +223,13 @@ class Night:
     def problems(self) -> list[str]:
         """What was wrong or missing in the files, one sentence each."""
         expert = self.scorings.expert if isinstance(self.scorings, _Scorings) else None
-        return [*self.recording.problems, *(expert.problems if expert else ())]
+        automatic = self._kept.get("automatic_scoring")
+        found = [*self.recording.problems, *(expert.problems if expert else ())]
+        if isinstance(automatic, Scoring):
+            found += [f"automatic scoring: {problem}" for problem in automatic.problems]
+        if self._automatic_failure is not None:
+            found.append(self._automatic_failure)
+        return found
 
     def clock(self, time_s: float) -> str:
         """Clock time ``02:14:30``, or ``+01:46:00`` since the start where no clock is known."""
@@ -236,22 +258,106 @@ class Night:
         """
         wanted = choice or self.choice
         if wanted is None:
-            wanted = next(kind for kind in SCORING_CHOICES if kind in list(self.scorings))
-        if wanted not in list(self.scorings):
+            wanted = next(kind for kind in SCORING_CHOICES if kind in self.scorings)
+            if wanted == "automatic":
+                try:
+                    return self.scorings[wanted]
+                except ScoringError as error:
+                    self._automatic_failure = str(error)
+                    wanted = "model"
+        if wanted not in self.scorings:
+            reason = f" ({self.why_not_automatic})" if wanted == "automatic" else ""
             raise ScoringError(
-                f"this night has no {wanted} scoring; at hand: {', '.join(self.scorings)}"
+                f"this night has no {wanted} scoring{reason}; at hand: {', '.join(self.scorings)}"
             )
         return self.scorings[wanted]
 
-    def summary(self, source: str | None = None) -> NightSummary:
-        """The night's report from one witness's scoring and from measurements."""
+    @property
+    def why_not_automatic(self) -> str | None:
+        """Why this night cannot be scored automatically; None where it can (or was not tried)."""
+        from sleeplm.autoscore import why_not
+
+        return self._automatic_failure or why_not(self.recording)
+
+    def at_hand(self, kind: str) -> bool:
+        """Whether a witness has spoken already, so that its scoring costs no time.
+
+        Parameters
+        ----------
+        kind : str
+            ``expert``, ``automatic`` or ``model``.
+        """
+        if kind not in self.scorings:
+            return False
+        if kind == "expert" or f"{kind}_scoring" in self._kept:
+            return True
+        if kind == "automatic":
+            return self._automatic_cache().load_json("automatic_scoring") is not None
+        folder = self._night_folder()
+        if folder is None or not any(folder.glob("*/model_scoring.json")):
+            return False
+        return self._cache().load_json("model_scoring") is not None
+
+    def summary(self, source: str | None = None, *, compare: bool = False) -> NightSummary:
+        """The night's report from one witness's scoring and from measurements.
+
+        Its ``agreement`` compares the witnesses that have spoken already; ``compare`` asks all
+        that can be had.
+        """
         from sleeplm.summary import summarize
 
         scoring = self.scoring_from(source)
-        return self._once(
-            f"summary-{scoring.scorer.kind}",
-            lambda: summarize(scoring, self.recording, self.measurements()),
+        others = [kind for kind in self.scorings if kind != scoring.scorer.kind]
+        compared: list[Scoring] = []
+        silent: list[str] = []
+        for kind in others:
+            if not compare and not self.at_hand(kind):
+                continue
+            try:
+                compared.append(self.scorings[kind])
+            except SleepLMError as error:
+                silent.append(f"agreement with the {kind} scoring: {error}.")
+        names = "-".join(other.scorer.kind for other in compared)
+        summary = self._once(
+            f"summary-{scoring.scorer.kind}-{names}",
+            lambda: summarize(scoring, self.recording, self.measurements(), others=compared),
         )
+        if compare and self.why_not_automatic is not None:
+            silent.append(f"automatic scoring: {self.why_not_automatic}.")
+        if silent:
+            summary = summary.model_copy(update={"missing": [*summary.missing, *silent]})
+        return summary
+
+    def _automatic_scoring(self) -> Scoring:
+        with self._automatic_lock:
+            kept = self._kept.get("automatic_scoring")
+            if not isinstance(kept, Scoring):
+                kept = self._kept["automatic_scoring"] = self._score_automatically()
+            return kept
+
+    def _score_automatically(self) -> Scoring:
+        from sleeplm.autoscore import autoscore
+
+        cache = self._automatic_cache()
+        stored = cache.load_json("automatic_scoring")
+        if stored is not None:
+            try:
+                scoring = Scoring.from_json(stored, "cached automatic scoring")
+                if scoring.n_epochs == self.n_epochs:
+                    return scoring
+            except ScoringError:
+                pass
+        try:
+            scoring = autoscore(self.recording, progress=self._tell)
+        except SleepLMError:
+            raise
+        except Exception as error:  # others' code on data that it never saw
+            raise ScoringError(
+                f"automatic scoring failed on this recording ({type(error).__name__}); "
+                "use --scoring model"
+            ) from error
+        cache.save_json("automatic_scoring", scoring.to_json())
+        return scoring
 
     # ── what the model reads ─────────────────────────────────────────────────────────────────
     @property
@@ -317,7 +423,11 @@ class Night:
         """
         chosen = list(range(self.n_epochs)) if epochs is None else sorted(set(epochs))
         self._check_epochs(chosen)
-        found = self.model.locate(self.signals[chosen], text)
+        # Weights that look over the edges of epochs need those that really follow one another.
+        together = [chosen]
+        if getattr(self.model, "needs_neighbours", False):
+            together = _consecutive(chosen)
+        found = [spans for run in together for spans in self.model.locate(self.signals[run], text)]
         return _joined(
             [
                 (epoch * EPOCH_S + start_s, epoch * EPOCH_S + end_s, score)
@@ -402,18 +512,34 @@ class Night:
                 self._kept[name] = make()
             return self._kept[name]  # type: ignore[return-value]
 
+    def _night_folder(self) -> Path | None:
+        """Where everything cached of this night lies; None without a cache."""
+        if not self._use_cache:
+            return None
+        read = repr((sorted(self.recording.sources.items()), self.recording.gaps))
+        key = hashlib.sha256(
+            f"{CACHE_VERSION}|{self.recording.content_id}|{read}".encode()
+        ).hexdigest()[:24]
+        return cache_folder() / "nights" / key
+
     def _cache(self) -> NightCache:
+        """What the model read of this night."""
+
         def place() -> NightCache:
-            if not self._use_cache:
+            folder = self._night_folder()
+            if folder is None:
                 return NightCache(None)
-            read = repr((sorted(self.recording.sources.items()), self.recording.gaps))
-            key = hashlib.sha256(
-                f"{CACHE_VERSION}|{self.recording.content_id}|{read}".encode()
-            ).hexdigest()[:24]
-            model = self.model.model_id.replace("/", "_")
-            return NightCache(cache_folder() / "nights" / key / model)
+            return NightCache(folder / self.model.model_id.replace("/", "_"))
 
         return self._once("cache", place)
+
+    def _automatic_cache(self) -> NightCache:
+        """The automatic scoring, under the versions of its methods; it needs no model."""
+        from sleeplm.autoscore import method_versions
+
+        folder = self._night_folder()
+        name = re.sub(r"[^a-z0-9.]+", "-", f"automatic {method_versions()}")
+        return NightCache(None if folder is None else folder / name)
 
     def _tell(self, phrase: str, share: float) -> None:
         if self.progress is not None:
@@ -425,6 +551,17 @@ class Night:
             raise QueryError(
                 f"epoch {outside[0] + 1} is outside this night: it has epochs 1 to {self.n_epochs}"
             )
+
+
+def _consecutive(epochs: list[int]) -> list[list[int]]:
+    """Sorted epoch indices in runs that follow one another."""
+    runs: list[list[int]] = []
+    for epoch in epochs:
+        if runs and epoch == runs[-1][-1] + 1:
+            runs[-1].append(epoch)
+        else:
+            runs.append([epoch])
+    return runs
 
 
 def _joined(spans: list[tuple[float, float, float]]) -> list[Located]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sleeplm.errors import ScoringError
 from sleeplm.scoring import EPOCH_S, RESPIRATORY_KINDS, SLEEP_STAGES, UNSCORED, Event
 from tools.artifacts import Evidence, FoundEvent, ScopeView
 from tools.when import Scope, When, resolve
@@ -58,7 +59,7 @@ class NightFacts:
 
         Where events of ``kinds`` are asked for and the scorer looked for none of them (a hypnogram
         holds no events at all), desaturations are those measured in the SpO2, other events are the
-        model's, and the stages stay the scorer's.
+        automatic scoring's where that looked for them, else the model's; stages stay the scorer's.
         """
         night, scoring = session.night, session.scored()
         source = scoring.scorer.kind
@@ -71,11 +72,11 @@ class NightFacts:
                     scored_kinds=("desaturation",),
                 )
                 return cls(night, falls, "measured", source)
-            read = night.scoring_from("model")
+            read = _who_looked_for(night, kinds, source)
             merged = replace(
                 scoring, events=read.events, has_events=True, scored_kinds=read.scored_kinds
             )
-            return cls(night, merged, "model", source)
+            return cls(night, merged, read.scorer.kind, source)
         return cls(night, scoring, source, source)
 
     @cached_property
@@ -183,6 +184,18 @@ class NightFacts:
     @cached_property
     def _desaturations(self) -> tuple[Event, ...]:
         return self.scoring.events_of("desaturation")
+
+
+def _who_looked_for(night: Night, kinds: Sequence[str], source: str) -> Scoring:
+    """The automatic scoring where it looked for the kinds, else the model's reading."""
+    if source != "automatic" and "automatic" in night.scorings:
+        try:
+            scoring = night.scoring_from("automatic")
+        except ScoringError:
+            return night.scoring_from("model")
+        if any(scoring.looked_for(kind) for kind in kinds):
+            return scoring
+    return night.scoring_from("model")
 
 
 def _measured_desaturations(night: Night) -> tuple[Event, ...]:

@@ -223,12 +223,12 @@ def _rates(
 
 
 def _other_events(facts: NightFacts, kinds: tuple[str, ...]) -> dict[str, tuple[Event, ...]]:
-    """Events of the scorings in files, where they are not the one in use and sought the kinds."""
+    """Events of the other witnesses that have spoken already, where they sought the kinds."""
     return {
         source: facts.night.scorings[source].events_of(kinds)
-        for source in ("expert", "automatic")
+        for source in ("expert", "automatic", "model")
         if source != facts.event_source
-        and source in facts.night.scorings
+        and facts.night.at_hand(source)
         and facts.night.scorings[source].looked_for(kinds)
     }
 
@@ -250,7 +250,9 @@ def _source_note(facts: NightFacts, kinds: tuple[str, ...]) -> str:
         instead = (
             "these are measured: falls of SpO2 by at least 3 points"
             if facts.event_source == "measured"
-            else "the events are the model's"
+            else f"the events are the {facts.event_source}'s"
+            if facts.event_source == "model"
+            else "the events are those of the automatic scoring"
         )
         notes.append(f"The {facts.stage_source} scoring did not look for {names}, so {instead}.")
     elif facts.event_source == "model":
@@ -258,6 +260,11 @@ def _source_note(facts: NightFacts, kinds: tuple[str, ...]) -> str:
             "These are the model's own stages and events, not the expert's."
             if "expert" in facts.night.scorings
             else "Nobody scored this night, so stages and events are the model's own reading."
+        )
+    elif facts.event_source == "automatic" and "expert" not in facts.night.scorings:
+        notes.append(
+            "Nobody scored this night by hand; stages and events are scored automatically (YASA "
+            "and psgscoring)."
         )
     unsought = [kind for kind in kinds if not facts.scoring.looked_for(kind)]
     if unsought:

@@ -21,7 +21,14 @@ from sleeplm.scoring import EVENT_KINDS, UNSCORED, Scorer, Scoring
 if TYPE_CHECKING:
     from sleeplm.recording import Recording
 
-__all__ = ["DEFAULT_PROFILE", "LEAST_STAGING_S", "METHOD_VERSION", "autoscore", "why_not"]
+__all__ = [
+    "DEFAULT_PROFILE",
+    "LEAST_STAGING_S",
+    "METHOD_VERSION",
+    "autoscore",
+    "method_versions",
+    "why_not",
+]
 
 DEFAULT_PROFILE = "aasm_v3_breath_dual"
 METHOD_VERSION = 1
@@ -118,7 +125,7 @@ def autoscore(
     return Scoring(
         stages=stages,
         events=tuple(found.events),
-        scorer=Scorer("automatic", "YASA + psgscoring", _versions()),
+        scorer=Scorer("automatic", "YASA + psgscoring", method_versions()),
         start=recording.start,
         probabilities=probabilities,
         has_events=bool(found.scored_kinds),
@@ -135,7 +142,8 @@ def autoscore(
     )
 
 
-def _versions() -> str:
+def method_versions() -> str:
+    """Versions of everything that decides what the automatic scoring is."""
     return f"yasa {version('yasa')}, psgscoring {version('psgscoring')}, method {METHOD_VERSION}"
 
 

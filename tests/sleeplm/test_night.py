@@ -1,5 +1,6 @@
 """A night: which witness speaks, on which clock, and that finished work is read back."""
 
+import threading
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -9,13 +10,13 @@ import pytest
 from sleeplm.errors import QueryError, ScoringError
 from sleeplm.night import Located, Night, _joined, _one_breathing_event_at_a_time
 from sleeplm.recording import Recording
-from sleeplm.scoring import Event, Scoring
+from sleeplm.scoring import Event, Scorer, Scoring
 
 START = datetime(2024, 3, 1, 23, 58, 0)
 
 
 class ScriptedModel:
-    """Stands where a model does, with answers known in advance, and counts how often it is asked."""
+    """Stands where a model does, with known answers, and keeps what it was asked."""
 
     model_id = "scripted@00000000"
     montage = ("EEG_C3_A2", "SPO2", "AF", "THX")
@@ -69,7 +70,9 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> ScriptedModel:
 EXPERT = Scoring(("W", "N2", "N2", "R"), (Event("hypopnea", 40, 12),), start=START)
 
 
-def test_the_expert_speaks_first_and_the_model_when_there_is_none(scripted: ScriptedModel) -> None:
+def test_the_expert_speaks_first_and_the_model_of_a_night_too_short_to_score(
+    scripted: ScriptedModel,
+) -> None:
     with_file = Night.from_recording(recording(), EXPERT, scripted)
     assert list(with_file.scorings) == ["expert", "model"]
     assert with_file.scoring.scorer.kind == "expert"
@@ -87,7 +90,9 @@ def test_the_model_reads_each_breath_once_and_joins_events_over_the_edge(
 ) -> None:
     events = Night.from_recording(recording(), None, scripted).scorings["model"].events
     # The central apnea overlaps a surer obstructive one; the 4-s span is no apnea by AASM.
-    assert [(e.kind, e.onset_s, e.duration_s) for e in events] == [("obstructive_apnea", 22.0, 14.0)]
+    assert [(e.kind, e.onset_s, e.duration_s) for e in events] == [
+        ("obstructive_apnea", 22.0, 14.0)
+    ]
     assert "locate limb movement" not in scripted.asked
 
 
@@ -159,7 +164,9 @@ def test_an_epoch_outside_the_night_is_named_with_the_range(scripted: ScriptedMo
 
 
 def test_spans_apart_stay_apart() -> None:
-    assert _joined([(20.0, 29.8, 0.5), (30.4, 33.0, 0.6), (40.0, 45.0, 0.9), (60.0, 62.0, 0.4)]) == [
+    assert _joined(
+        [(20.0, 29.8, 0.5), (30.4, 33.0, 0.6), (40.0, 45.0, 0.9), (60.0, 62.0, 0.4)]
+    ) == [
         Located(20.0, 13.0, 0.6),
         Located(40.0, 5.0, 0.9),
         Located(60.0, 2.0, 0.4),
@@ -176,3 +183,110 @@ def test_other_kinds_may_lie_within_a_breathing_event() -> None:
     ]
     kept = sorted(_one_breathing_event_at_a_time(events), key=lambda event: event.onset_s)
     assert [event.kind for event in kept] == ["obstructive_apnea", "arousal", "hypopnea"]
+
+
+AUTOMATIC = Scoring(
+    ("N2",) * 60,
+    (Event("obstructive_apnea", 100, 20, rule="aasm_apnea"),),
+    scorer=Scorer("automatic", "stub"),
+    start=START,
+)
+
+
+def half_hour() -> Recording:
+    rng = np.random.default_rng(3)
+    signals = {"EEG_C3_A2": rng.normal(size=60 * 1920).astype(np.float32)}
+    return Recording.from_signals(signals, start=START)
+
+
+@pytest.fixture
+def scored_by(monkeypatch: pytest.MonkeyPatch) -> list[Recording]:
+    """Stands where YASA and psgscoring do, and keeps what it was given."""
+    given: list[Recording] = []
+
+    def score(recording: Recording, *, progress: object = None) -> Scoring:
+        given.append(recording)
+        return AUTOMATIC
+
+    monkeypatch.setattr("sleeplm.autoscore.autoscore", score)
+    return given
+
+
+def test_a_night_without_a_file_is_scored_automatically_and_only_when_asked(
+    scripted: ScriptedModel, scored_by: list[Recording]
+) -> None:
+    night = Night.from_recording(half_hour(), None, scripted)
+    assert list(night.scorings) == ["automatic", "model"]
+    assert "automatic" in night.scorings
+    assert night.at_hand("automatic") is night.at_hand("model") is night.at_hand("expert") is False
+    assert scored_by == []
+    assert night.scoring.scorer.kind == "automatic"
+    assert night.scoring.events_of("obstructive_apnea")[0].rule == "aasm_apnea"
+    assert len(scored_by) == 1
+    assert night.at_hand("automatic")
+    assert scripted.asked == []
+    assert night.scoring_from("model").scorer.kind == "model"
+
+
+def test_an_automatic_scoring_is_read_back_without_a_model_being_loaded(
+    scored_by: list[Recording], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLEEPLM_CACHE", str(tmp_path))
+    first = Night(half_hour(), model="/no/such/weights").scoring
+    again = Night(half_hour(), model="/no/such/weights")
+    assert again.at_hand("automatic")
+    assert again.scoring == first
+    assert len(scored_by) == 1
+    monkeypatch.setattr("sleeplm.autoscore.method_versions", lambda: "yasa 9")
+    assert not Night(half_hour(), model="/no/such/weights").at_hand("automatic")
+
+
+def test_where_automatic_scoring_fails_the_model_speaks_and_the_reason_is_kept(
+    scripted: ScriptedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(recording: Recording, *, progress: object = None) -> Scoring:
+        raise IndexError("boundary index out of range")
+
+    monkeypatch.setattr("sleeplm.autoscore.autoscore", fail)
+    night = Night.from_recording(half_hour(), None, scripted)
+    assert night.scoring.scorer.kind == "model"
+    assert list(night.scorings) == ["model"]
+    assert any("failed on this recording (IndexError)" in problem for problem in night.problems)
+    with pytest.raises(ScoringError, match=r"no automatic scoring \(automatic scoring failed"):
+        night.scoring_from("automatic")
+
+
+def test_a_summary_compares_the_witnesses_that_have_spoken_and_all_when_asked_to(
+    scripted: ScriptedModel, scored_by: list[Recording]
+) -> None:
+    expert = Scoring(("W",) * 20 + ("N2",) * 40, start=START)
+    night = Night.from_recording(half_hour(), expert, scripted)
+    assert night.summary().agreement is None
+    assert scored_by == []
+    agreement = night.summary(compare=True).agreement
+    assert agreement is not None
+    assert set(agreement) == {"automatic", "model", "automatic/model"}
+    assert agreement["automatic"].agreement_percent == pytest.approx(100 * 40 / 60)
+    assert night.summary("automatic").scorer["kind"] == "automatic"
+
+
+def test_a_question_that_needs_no_scoring_does_not_wait_for_one(
+    scripted: ScriptedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    def slow(recording: Recording, *, progress: object = None) -> Scoring:
+        begun.set()
+        assert may_end.wait(20)
+        return AUTOMATIC
+
+    monkeypatch.setattr("sleeplm.autoscore.autoscore", slow)
+    night = Night.from_recording(half_hour(), None, scripted)
+    worker = threading.Thread(target=lambda: night.scoring)
+    worker.start()
+    assert begun.wait(20)
+    assert night.captions([0], "brain") == ["brain text"]
+    assert night.embeddings().shape == (60, 8)
+    may_end.set()
+    worker.join(20)
+    assert night.at_hand("automatic")

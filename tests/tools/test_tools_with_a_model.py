@@ -86,8 +86,10 @@ def test_free_words_are_located_inside_the_scope(night: Night, hand_made: Any) -
     assert all(120.0 <= event.onset_s < 600.0 for event in message.artifact.events)
 
 
-def test_an_unscored_night_is_read_by_the_model(model: SleepLM, hand_made: Any) -> None:
-    session = Session.of(opened(model, 2, scored=False))
+def test_an_unscored_night_is_read_by_the_model_where_it_is_chosen(
+    model: SleepLM, hand_made: Any
+) -> None:
+    session = Session.of(opened(model, 2, scored=False), scoring="model")
     located = hand_made.call(session, "locate_events", query="respiratory events")
     assert located.artifact.source == "model"
     report = hand_made.call(session, "summarize_night", sections=["sleep"])
