@@ -9,10 +9,13 @@ from __future__ import annotations
 
 __all__ = [
     "EVENT_PHRASES",
+    "NO_EVENT_PROMPTS",
     "POSITION_PROMPTS",
+    "RELEASED_STAGE_PROMPTS",
     "STAGE_PHRASES",
     "STAGE_PROMPTS",
     "event_kind_of",
+    "event_prompts",
 ]
 
 STAGE_PHRASES: dict[str, str] = {
@@ -55,6 +58,25 @@ STAGE_PROMPTS: dict[str, tuple[str, ...]] = {
         "This epoch is scored as REM Sleep.",
     ),
 }
+
+RELEASED_STAGE_PROMPTS: dict[str, tuple[str, ...]] = {
+    stage: (
+        f"The patient exhibits {phrase} features in this segment.",
+        f"The stage of this epoch is {phrase}.",
+        f"This epoch shows {phrase}.",
+        f"The segment is characterized by {phrase}.",
+        f"{phrase} is observed throughout the epoch.",
+    )
+    for stage, phrase in STAGE_PHRASES.items()
+}
+"""Whole sentences as the released captions word the stage, for the official weights."""
+
+NO_EVENT_PROMPTS: tuple[str, ...] = (
+    "No event was detected in this epoch.",
+    "No events were detected.",
+    "Nothing was detected in this segment.",
+)
+"""What an epoch without the thing asked for would be called: the other side of a comparison."""
 
 EVENT_PHRASES: dict[str, tuple[str, ...]] = {
     "obstructive_apnea": (
@@ -160,6 +182,17 @@ POSITION_PROMPTS: dict[str, tuple[str, ...]] = {
         "The body position is upright.",
     ),
 }
+
+
+def event_prompts(kind: str) -> tuple[str, ...]:
+    """Sentences by which the released captions state an event, at several times of the epoch."""
+    name = EVENT_PHRASES[kind][0]
+    return (
+        f"The {name} event is identified from 0.0 to 30.0 seconds.",
+        f"The {name} event is identified from 5.0 to 20.0 seconds.",
+        f"{name.capitalize()} is observed from 0.0 to 15.2 seconds.",
+        f"{name.capitalize()} is detected from 14.5 to 30.0 seconds.",
+    )
 
 
 def event_kind_of(text: str) -> str | None:

@@ -7,6 +7,7 @@ that embeddings, stages, numbers and events of a night cost one pass.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import logging
 import math
@@ -16,19 +17,35 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 
 from sleeplm.errors import CaptionError, MontageError, QueryError, WeightsError
+from sleeplm.localization import (
+    HOLD_PROBABILITY,
+    WINDOWS_PER_EPOCH,
+    Span,
+    eroded,
+    shifted_windows,
+    spans_of,
+)
 from sleeplm.model import checkpoint, precision
 from sleeplm.model.config import SYSTEMS, ModelConfig
 from sleeplm.model.generation import Sampling, generate
 from sleeplm.model.inputs import normalise
 from sleeplm.model.recoca import ReCoCa, SignalFeatures
 from sleeplm.model.tokenizer import ClipTokenizer, SmallTokenizer, find_merges, load_tokenizer
-from sleeplm.prompts import EVENT_PHRASES, STAGE_PROMPTS, event_kind_of
+from sleeplm.prompts import (
+    EVENT_PHRASES,
+    NO_EVENT_PROMPTS,
+    POSITION_PROMPTS,
+    RELEASED_STAGE_PROMPTS,
+    STAGE_PROMPTS,
+    event_kind_of,
+    event_prompts,
+)
 from sleeplm.scoring import RESPIRATORY_KINDS, STAGES
 
 if TYPE_CHECKING:
@@ -37,9 +54,6 @@ if TYPE_CHECKING:
 __all__ = ["Classification", "SleepLM", "convert"]
 
 Progress = Callable[[float], None]
-Span = tuple[float, float, float]
-"""(start_s, end_s, score 0–1) within an epoch."""
-
 logger = logging.getLogger(__name__)
 
 SAVED_FORMATS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -49,11 +63,6 @@ KEPT_READINGS = 2
 KEPT_TEXTS = 4096
 CHUNK_BYTES = 128 * 2**20
 
-# An event starts where its probability reaches the first, and lasts as long as the second.
-ONSET_PROBABILITY = 0.5
-HOLD_PROBABILITY = 0.3
-CLOSED_GAP_S = 1.0
-SHORTEST_EVENT_S = 1.0
 KINDS_OF_CAPTIONS = (*RESPIRATORY_KINDS, "desaturation", "arousal")
 
 
@@ -73,6 +82,9 @@ class _Reading:
     event_probabilities: np.ndarray | None
     numbers: np.ndarray | None
     grounding: torch.Tensor | None
+    shifted: np.ndarray
+    """Embeddings of windows that begin within an epoch and end in the next, nan until read:
+    [WINDOWS_PER_EPOCH − 1, epochs − 1, embed_dim]."""
 
 
 class SleepLM:
@@ -260,9 +272,9 @@ class SleepLM:
         return self.model.signal_decoder is not None
 
     @property
-    def locates_free_text(self) -> bool:
-        """Whether :meth:`locate` takes any phrase, or only the names of event kinds."""
-        return self.config.extensions.grounding_bins > 0
+    def needs_neighbours(self) -> bool:
+        """Whether :meth:`locate` may look over the edges of epochs into those beside them."""
+        return not self.config.extensions.grounding_bins
 
     def event_phrase(self, kind: str) -> str:
         """The phrase by which the model knows an event kind.
@@ -335,6 +347,30 @@ class SleepLM:
         widest = config.transformer_width * (2 * config.mlp_ratio + 6)
         return max(1, min(64, int(CHUNK_BYTES / (4 * tokens * widest))))
 
+    def _sampling(
+        self, sampling: Sampling | None, max_new_tokens: int | None, stop: Sequence[str]
+    ) -> Sampling:
+        """Lengths within the context, the ends of this vocabulary, and stop texts as ids."""
+        if max_new_tokens is not None and max_new_tokens < 1:
+            raise CaptionError(f"max_new_tokens must be at least 1, not {max_new_tokens}")
+        limits, small = self.config.generation, isinstance(self.tokenizer, SmallTokenizer)
+        if sampling is None:
+            sampling = Sampling(limits.min_length, limits.max_length)
+        length = min(sampling.max_length, self.config.text_cfg.context_length)
+        if max_new_tokens is not None:
+            length = min(length, 1 + max_new_tokens)
+        ids = tuple(tuple(self.tokenizer.encode(text)[1:-1]) for text in stop if text.strip())
+        try:
+            return dataclasses.replace(
+                sampling,
+                min_length=min(sampling.min_length, length),
+                max_length=length,
+                stop_sequences=(*sampling.stop_sequences, *ids),
+                stop_at_pad=sampling.stop_at_pad or (small and sampling.beams == 1),
+            )
+        except ValueError as error:
+            raise CaptionError(f"captions: {error}") from error
+
     def _caption_epochs(self, systems: int, length: int) -> int:
         """Epochs per batch of captions: keys and values of all layers stay within CACHE_BYTES."""
         config = self.config
@@ -396,6 +432,9 @@ class SleepLM:
             event_probabilities=joined("event"),
             numbers=joined("numbers"),
             grounding=torch.cat(parts["grounding"])[:count] if parts["grounding"] else None,
+            shifted=np.full(
+                (WINDOWS_PER_EPOCH - 1, max(count - 1, 0), self.embed_dim), np.nan, np.float32
+            ),
         )
 
     def _numbers_in_units(self, features: SignalFeatures) -> torch.Tensor:
@@ -487,15 +526,18 @@ class SleepLM:
         system: str,
         max_new_tokens: int | None = None,
         progress: Progress | None = None,
+        **options: Any,
     ) -> list[str]:
         """One text per epoch on a system: brain, cardiac, respiratory, somatic or stage_event.
+
+        ``options`` are those of :meth:`captions`.
 
         Raises
         ------
         CaptionError
             The model does not describe the system.
         """
-        return self.captions(signals, [system], max_new_tokens, progress)[system]
+        return self.captions(signals, [system], max_new_tokens, progress, **options)[system]
 
     @torch.inference_mode()
     def captions(
@@ -504,6 +546,10 @@ class SleepLM:
         systems: Sequence[str] | None = None,
         max_new_tokens: int | None = None,
         progress: Progress | None = None,
+        *,
+        sampling: Sampling | None = None,
+        stop: Sequence[str] = (),
+        seed: int | None = None,
     ) -> dict[str, list[str]]:
         """Texts on several systems (by default all), each epoch encoded once.
 
@@ -515,6 +561,19 @@ class SleepLM:
             Limit of one text, end token included; by default that of the config.
         progress : callable, optional
             Called with the share done, 0–1.
+        sampling : Sampling, optional
+            How tokens are chosen (beams, temperature, top_k, top_p …) and the lengths of a text;
+            by default greedy with the lengths of the config. ``max_new_tokens`` still limits it.
+        stop : sequence of str
+            A text ends behind any of these, for example ``"seconds."``. (In the CLIP vocabulary
+            ``"."`` is also the point within a number.)
+        seed : int, optional
+            For drawing with a temperature.
+
+        Raises
+        ------
+        CaptionError
+            The model does not describe a system, or the options contradict each other.
         """
         signals = self._check(signals)
         systems = list(dict.fromkeys(self.systems if systems is None else systems))
@@ -527,18 +586,11 @@ class SleepLM:
                     f"{', '.join(self.systems)}"
                 )
             indices.append(index)
-        limits = self.config.generation
-        length = limits.max_length if max_new_tokens is None else 1 + max_new_tokens
-        length = min(length, self.config.text_cfg.context_length)
-        if length < 2:
-            raise CaptionError(f"max_new_tokens must be at least 1, not {max_new_tokens}")
-        small = isinstance(self.tokenizer, SmallTokenizer)
-        sampling = Sampling(
-            min_length=min(limits.min_length, length), max_length=length, stop_at_pad=small
-        )
+        sampling = self._sampling(sampling, max_new_tokens, stop)
         texts: dict[str, list[str]] = {system: [] for system in systems}
         slots = [-1] * (self.config.prefix_len - 1)
-        size, chunk = self._caption_epochs(max(len(systems), 1), length), self._chunk
+        rows_per_epoch = max(len(systems), 1) * sampling.beams
+        size, chunk = self._caption_epochs(rows_per_epoch, sampling.max_length), self._chunk
         for start in range(0, len(signals), size):
             part = signals[start : start + size]
             memory = torch.cat(
@@ -560,6 +612,7 @@ class SleepLM:
                 sot=self.tokenizer.sot,
                 eot=self.tokenizer.eot,
                 sampling=sampling,
+                seed=None if seed is None else seed + start,
                 progress=report,
             )
             for place, system in enumerate(systems):
@@ -571,7 +624,7 @@ class SleepLM:
     def classify(
         self,
         signals: np.ndarray,
-        prompts: Mapping[str, Sequence[str] | str],
+        prompts: Mapping[str, Sequence[str] | str] | str,
         progress: Progress | None = None,
     ) -> Classification:
         """Zero-shot: the label whose prompts are nearest to each epoch.
@@ -579,14 +632,17 @@ class SleepLM:
         Parameters
         ----------
         signals : float32 array [N, C, samples]
-        prompts : dict of label → wordings
-            The embeddings of the wordings of one label are averaged.
+        prompts : dict of label → wordings, or "stage", "position", "event"
+            The embeddings of the wordings of one label are averaged. A name takes our own
+            prompts in the wording that the weights were trained with.
 
         Raises
         ------
         QueryError
-            There is no label, or one without a prompt.
+            There is no label, or one without a prompt, or no prompts of that name.
         """
+        if isinstance(prompts, str):
+            prompts = self._prompts(prompts)
         if not prompts:
             raise QueryError("classify needs at least one label with a prompt")
         centers = []
@@ -594,14 +650,18 @@ class SleepLM:
             wordings = [wordings] if isinstance(wordings, str) else list(wordings)
             if not wordings:
                 raise QueryError(f"classify: label {label!r} has no prompt")
-            mean = self.encode_text(wordings).mean(axis=0)
-            centers.append(mean / np.linalg.norm(mean))
+            centers.append(self._center(wordings))
         embeddings = torch.from_numpy(self._read(signals, progress).embeddings)
         scale = self.model.logit_scale.exp().float().cpu()
         logits = scale * (embeddings @ torch.from_numpy(np.stack(centers)).T)
         probabilities = logits.softmax(-1).numpy()
         names = list(prompts)
         return Classification([names[best] for best in probabilities.argmax(1)], probabilities)
+
+    def _center(self, wordings: Sequence[str]) -> np.ndarray:
+        """Unit mean [embed_dim] of the embeddings of several wordings."""
+        mean = self.encode_text(wordings).mean(axis=0)
+        return mean / np.linalg.norm(mean)
 
     def stage_probabilities(
         self, signals: np.ndarray, progress: Progress | None = None
@@ -613,53 +673,118 @@ class SleepLM:
         reading = self._read(signals, progress)
         if reading.stage_probabilities is not None:
             return reading.stage_probabilities.copy()
-        prompts = {stage: STAGE_PROMPTS[stage] for stage in STAGES}
-        return self.classify(signals, prompts, progress).probabilities
+        return self.classify(signals, "stage", progress).probabilities
+
+    def _prompts(self, name: str) -> Mapping[str, Sequence[str]]:
+        released = self.config.tokenizer == "clip"
+        if name == "stage":
+            stages = RELEASED_STAGE_PROMPTS if released else STAGE_PROMPTS
+            return {stage: stages[stage] for stage in STAGES}
+        if name == "position":
+            return POSITION_PROMPTS
+        if name == "event":
+            kinds = {kind: self._event_prompts(kind) for kind in self.event_kinds}
+            return {**kinds, "none": NO_EVENT_PROMPTS}
+        raise QueryError(f"no prompts are called {name!r}; use stage, position, event or a dict")
+
+    def _event_prompts(self, kind: str) -> tuple[str, ...]:
+        return event_prompts(kind) if self.config.tokenizer == "clip" else EVENT_PHRASES[kind]
 
     @torch.inference_mode()
     def locate(
-        self, signals: np.ndarray, text: str, progress: Progress | None = None
+        self,
+        signals: np.ndarray,
+        text: str,
+        progress: Progress | None = None,
+        *,
+        by: str | None = None,
     ) -> list[list[Span]]:
         """Where in each epoch something happens.
 
         Parameters
         ----------
         signals : float32 array [N, C, samples]
+            Epochs that follow one another, where windows over their edges are to make sense.
         text : str
-            An event ("obstructive apnea", any wording of :data:`sleeplm.prompts.EVENT_PHRASES`);
-            with a grounding head any phrase.
+            An event ("obstructive apnea", any wording of :data:`sleeplm.prompts.EVENT_PHRASES`)
+            or any phrase.
         progress : callable, optional
+        by : {"grounding", "captions", "similarity"}, optional
+            How: the grounding head; the times that stage_event captions state; or the likeness of
+            text and signal in windows of 30 s shifted by 7.5 s. By default the first that the
+            weights and the phrase allow.
 
         Returns
         -------
         list of lists of (start_s, end_s, score)
-            Per epoch, seconds from its start, by onset. The score is 0–1: the mean probability of
-            the grounding head over the event; for weights without one the similarity of epoch and
-            phrase, (1 + cos) / 2. It ranks; it is not calibrated.
+            Per epoch, seconds from its start, by onset; what crosses an edge ends at 30.0 and
+            goes on at 0.0. The score is 0–1. It ranks; it is not calibrated.
+
+            - grounding: mean probability of the head over the event.
+            - captions: similarity of epoch and phrase, (1 + cos) / 2.
+            - similarity: probability of the phrase against "no event", mean over the span.
 
         Raises
         ------
         QueryError
-            The text is empty, or weights without a grounding head are asked for something that
-            their captions do not name.
+            The text is empty, or the way asked for cannot find it.
         """
         if not text.strip():
             raise QueryError("locate needs a phrase, for example 'obstructive apnea'")
         kind = event_kind_of(text)
         phrase = text if kind is None else EVENT_PHRASES[kind][0]
-        if not self.locates_free_text:
+        if by is None:
+            named = kind is not None and kind in self.event_kinds
+            by = "captions" if named else "similarity"
+            if self.config.extensions.grounding_bins:
+                by = "grounding"
+        if by == "captions":
             return self._locate_in_captions(signals, phrase, kind, progress)
+        if by == "similarity":
+            wordings = (phrase,) if kind is None else self._event_prompts(kind)
+            return self._locate_by_similarity(signals, wordings, progress)
+        if by != "grounding":
+            raise QueryError(f"by {by!r} is not known; use grounding, captions or similarity")
         grounding = self._read(signals, progress).grounding
-        assert grounding is not None
+        if grounding is None:
+            raise QueryError(
+                f"{self.config.name} has no grounding head; locate by captions or similarity"
+            )
         embedding = torch.from_numpy(self.encode_text([phrase])).to(grounding.device)
         bin_s = self.config.grounding_bin_s
         return [
-            _spans(row, bin_s)
+            spans_of(row, bin_s)
             for row in self.model.ground(grounding.float(), embedding)[..., 0]
             .sigmoid()
             .cpu()
             .numpy()
         ]
+
+    def _locate_by_similarity(
+        self, signals: np.ndarray, wordings: Sequence[str], progress: Progress | None
+    ) -> list[list[Span]]:
+        """Spans whose every window is more like the wordings than like an epoch without event."""
+        signals = self._check(signals)
+        reading = self._read(signals, progress)
+        contrast = self._center(wordings) - self._center(NO_EVENT_PROMPTS)
+        scale = float(self.model.logit_scale.exp())
+
+        def probability(embeddings: np.ndarray) -> np.ndarray:
+            return 1.0 / (1.0 + np.exp(-scale * (embeddings @ contrast)))
+
+        windows = np.zeros((len(signals), WINDOWS_PER_EPOCH))
+        windows[:, 0] = probability(reading.embeddings)
+        # An event over an edge shows in one of its two epochs: elsewhere nothing is read anew.
+        near = np.flatnonzero(np.maximum(windows[:-1, 0], windows[1:, 0]) >= HOLD_PROBABILITY)
+        for shift in range(1, WINDOWS_PER_EPOCH):
+            known = reading.shifted[shift - 1]
+            unread = near[np.isnan(known[near]).any(axis=1)]
+            if len(unread):
+                shifted = shifted_windows(signals, unread, shift)
+                known[unread] = self._read_anew(shifted, progress).embeddings
+            windows[near, shift] = probability(known[near])
+        bin_s = self.config.input.epoch_s / WINDOWS_PER_EPOCH
+        return [spans_of(row, bin_s) for row in eroded(windows)]
 
     def _locate_in_captions(
         self, signals: np.ndarray, phrase: str, kind: str | None, progress: Progress | None
@@ -669,8 +794,8 @@ class SleepLM:
 
         if kind is None or kind not in self.event_kinds:
             raise QueryError(
-                f"{self.config.name} locates events by its captions, which do not name "
-                f"{phrase!r}; ask for one of {', '.join(self.event_kinds)}"
+                f"the captions of {self.config.name} do not name {phrase!r}; ask for one of "
+                f"{', '.join(self.event_kinds)}, or locate by similarity"
             )
         texts = self.caption(signals, "stage_event", progress=progress)
         similarity = (1 + self._read(signals).embeddings @ self.encode_text([phrase])[0]) / 2
@@ -710,30 +835,3 @@ def convert(
     )
     digest = model.save_pretrained(folder, SAVED_FORMATS[dtype])
     return f"{model.config.name}@{digest[:8]}"
-
-
-def _spans(probabilities: np.ndarray, bin_s: float) -> list[Span]:
-    """Events in the probabilities [bins] of one epoch, by onset.
-
-    Hysteresis: an event needs one bin at ONSET_PROBABILITY and lasts over its neighbours at
-    HOLD_PROBABILITY. Gaps below CLOSED_GAP_S are closed. What is shorter than SHORTEST_EVENT_S is
-    dropped unless it touches an edge of the epoch, where it may go on.
-    """
-    held = np.concatenate(([False], probabilities >= HOLD_PROBABILITY, [False]))
-    edges = np.flatnonzero(held[1:] != held[:-1]).reshape(-1, 2)
-    runs = [
-        [int(first), int(last)]
-        for first, last in edges
-        if probabilities[first:last].max() >= ONSET_PROBABILITY
-    ]
-    joined: list[list[int]] = []
-    for first, last in runs:
-        if joined and (first - joined[-1][1]) * bin_s < CLOSED_GAP_S:
-            joined[-1][1] = last
-        else:
-            joined.append([first, last])
-    return [
-        (first * bin_s, last * bin_s, float(probabilities[first:last].mean()))
-        for first, last in joined
-        if (last - first) * bin_s >= SHORTEST_EVENT_S or first == 0 or last == len(probabilities)
-    ]

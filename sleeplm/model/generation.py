@@ -1,8 +1,8 @@
-"""Captions token by token, with an exact cache of keys and values.
+"""Captions token by token: greedy, drawn, or by beam search.
 
-Text tower and decoder are strictly causal, prefix and memory are constant: one step runs one token
-per caption through both. Several captions of one epoch share its cross-attention keys; epochs whose
-captions have all ended leave the batch. Logits are float32.
+One step runs one token per caption through text tower and decoder, behind an exact cache
+(:mod:`sleeplm.model.kv_cache`). Epochs whose captions have all ended leave the batch. Logits are
+float32.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sleeplm.model.beams import beam_search
+from sleeplm.model.kv_cache import CaptionState
 from sleeplm.model.recoca import ReCoCa
-from sleeplm.model.text import PAD, ResidualBlock
+from sleeplm.model.text import PAD
 
 __all__ = ["Sampling", "generate"]
 
@@ -37,6 +39,16 @@ class Sampling:
         0 takes the most likely token; above, tokens are drawn.
     top_k : int or None
         Draw from the k most likely tokens only.
+    top_p : float or None
+        Draw from the fewest tokens whose probabilities reach this together.
+    stop_sequences : tuple of tuples of int
+        A caption ends behind any of these runs of ids (from ``min_length`` on).
+    beams, beam_groups : int
+        Above 1, beam search instead of greedy; groups divide the beams and do not see each other.
+    length_penalty : float
+        A beam's score is its sum divided by its length to this power.
+    raw_scores : bool
+        Beams sum logits, as the release does, not log-probabilities.
     stop_at_pad : bool
         A generated pad ends a caption too. In the CLIP vocabulary id 0 is also ``!``: there
         only the end token ends one.
@@ -49,86 +61,35 @@ class Sampling:
     repetition_penalty: float = 1.0
     temperature: float = 0.0
     top_k: int | None = None
+    top_p: float | None = None
+    stop_sequences: tuple[tuple[int, ...], ...] = ()
+    beams: int = 1
+    beam_groups: int = 1
+    length_penalty: float = 1.0
+    raw_scores: bool = False
     stop_at_pad: bool = False
     end_at_limit: bool = False
 
-
-class _Cache:
-    """Keys and values of one self-attention, [rows, heads, room, d], filled up to ``length``."""
-
-    def __init__(self, rows: int, heads: int, room: int, head_dim: int, like: Tensor) -> None:
-        self.keys = like.new_empty(rows, heads, room, head_dim)
-        self.values = like.new_empty(rows, heads, room, head_dim)
-        self.length = 0
-
-    def extend(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        end = self.length + keys.shape[2]
-        self.keys[:, :, self.length : end] = keys
-        self.values[:, :, self.length : end] = values
-        self.length = end
-        return self.keys[:, :, :end], self.values[:, :, :end]
-
-    def keep(self, rows: Tensor) -> None:
-        self.keys, self.values = self.keys[rows], self.values[rows]
-
-
-def _cached_self_attention(
-    block: ResidualBlock, x: Tensor, cache: _Cache, mask: Tensor | None = None
-) -> Tensor:
-    """A residual block for new positions [rows, L, D] behind those in the cache."""
-    queries, keys, values = block.attn.queries_keys_values(block.ln_1(x))
-    x = x + block.attn.attend(queries, *cache.extend(keys, values), mask)
-    return x + block.mlp(block.ln_2(x))
-
-
-class _State:
-    """All that one batch of unfinished captions carries from step to step."""
-
-    def __init__(
-        self, model: ReCoCa, memory: Tensor, channel_indices: Tensor | None, rows: int, room: int
-    ) -> None:
-        self.model = model
-        text, decoder = model.config.text_cfg, model.config.multimodal_cfg
-        prefix = model.prefix(channel_indices, rows).to(memory.dtype)
-        head_dim = text.width // text.heads
-        self.text_caches = [
-            _Cache(rows, text.heads, room, head_dim, memory) for _ in range(text.layers)
-        ]
-        head_dim = decoder.width // decoder.heads
-        self.decoder_caches = [
-            _Cache(rows, decoder.heads, room + prefix.shape[1], head_dim, memory)
-            for _ in range(decoder.layers)
-        ]
-        self.cross = [cross.memory_keys_values(memory) for _, cross in model.text_decoder.layers()]
-        if prefix.shape[1]:
-            self._decode(prefix)  # the prefix sees itself both ways: no mask
-
-    def _decode(self, x: Tensor) -> Tensor:
-        layers = zip(self.model.text_decoder.layers(), self.decoder_caches, self.cross, strict=True)
-        for (block, cross), cache, (keys, values) in layers:
-            x = _cached_self_attention(block, x, cache)
-            x = cross(x, keys, values)
-        return x
-
-    def step(self, ids: Tensor) -> Tensor:
-        """Logits [rows, V] behind the texts ids [rows, n], of which all but the last were seen."""
-        tower = self.model.text
-        last = ids.shape[1] - 1
-        x = tower.token_embedding(ids[:, -1:]) + tower.positional_embedding[last]
-        x = x.to(self.text_caches[0].keys.dtype)
-        # An id 0 inside a text hides the column behind it from everybody.
-        visible = torch.ones_like(ids, dtype=torch.bool)
-        visible[:, 1:] = ids[:, :-1] != PAD
-        mask = None if bool(visible.all()) else visible[:, None, None, :]
-        for block, cache in zip(tower.transformer.resblocks, self.text_caches, strict=True):
-            assert isinstance(block, ResidualBlock)
-            x = _cached_self_attention(block, x, cache, mask)
-        return self.model.text_decoder.logits(self._decode(x)[:, -1])
-
-    def keep(self, epochs: Tensor, rows: Tensor) -> None:
-        for cache in (*self.text_caches, *self.decoder_caches):
-            cache.keep(rows)
-        self.cross = [(keys[epochs], values[epochs]) for keys, values in self.cross]
+    def __post_init__(self) -> None:
+        if self.beams < 1 or self.beam_groups < 1 or self.beams % self.beam_groups:
+            raise ValueError(f"{self.beams} beams do not divide into {self.beam_groups} groups")
+        if self.beams > 1 and (
+            self.temperature > 0
+            or self.stop_sequences
+            or self.repetition_penalty != 1.0
+            or self.end_at_limit
+            or self.stop_at_pad
+        ):
+            raise ValueError(
+                "beam search takes no temperature, stop sequences, repetition penalty, "
+                "stop_at_pad or end_at_limit"
+            )
+        if self.top_k is not None and self.top_k < 1:
+            raise ValueError(f"top_k must be at least 1, not {self.top_k}")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p must lie above 0 and at most at 1, not {self.top_p}")
+        if self.min_length > self.max_length:
+            raise ValueError(f"min_length {self.min_length} exceeds max_length {self.max_length}")
 
 
 def _choose(logits: Tensor, ids: Tensor, sampling: Sampling, rng: torch.Generator | None) -> Tensor:
@@ -144,6 +105,10 @@ def _choose(logits: Tensor, ids: Tensor, sampling: Sampling, rng: torch.Generato
     if sampling.top_k is not None:
         least = logits.topk(min(sampling.top_k, logits.shape[-1]), dim=-1).values[:, -1:]
         logits = logits.masked_fill(logits < least, -torch.inf)
+    if sampling.top_p is not None:
+        ordered, places = logits.softmax(dim=-1).sort(dim=-1, descending=True)
+        surplus = ordered.cumsum(dim=-1) - ordered >= sampling.top_p  # the first always stays
+        logits = logits.masked_fill(surplus.gather(1, places.argsort(dim=-1)), -torch.inf)
     return torch.multinomial(F.softmax(logits, dim=-1), 1, generator=rng)[:, 0]
 
 
@@ -203,7 +168,9 @@ def generate(
         raise ValueError(f"{rows} prefixes do not divide among {epochs} epochs")
     per_epoch, device = rows // epochs, memory.device
     rng = None if seed is None else torch.Generator(device).manual_seed(seed)
-    state = _State(model, memory, channel_indices, rows, sampling.max_length)
+    if sampling.beams > 1:
+        return _searched(model, memory, channel_indices, rows, sot, eot, sampling, progress)
+    state = CaptionState(model, memory, channel_indices, rows, sampling.max_length)
     captions: list[list[int]] = [[] for _ in range(rows)]
     ids = torch.full((rows, 1), sot, dtype=torch.long, device=device)
     done = torch.zeros(rows, dtype=torch.bool, device=device)
@@ -211,7 +178,7 @@ def generate(
 
     def collect(which: Tensor) -> None:
         for index, text in zip(owner[which].tolist(), ids[which].tolist(), strict=True):
-            captions[index] = _ended(text, eot, sampling.stop_at_pad)
+            captions[index] = _ended(text, eot, sampling)
 
     while ids.shape[1] < sampling.max_length:
         logits = state.step(ids)
@@ -225,6 +192,10 @@ def generate(
         done = done | (chosen == eot)
         if sampling.stop_at_pad:
             done = done | (chosen == PAD)
+        for sequence in sampling.stop_sequences:
+            if ids.shape[1] >= max(sampling.min_length, 1 + len(sequence)):
+                tail = ids[:, -len(sequence) :]
+                done = done | (tail == torch.tensor(sequence, device=device)).all(dim=1)
         by_epoch = done.unflatten(0, (-1, per_epoch)).all(dim=1)
         leaving = int(by_epoch.sum())
         if leaving == len(by_epoch):
@@ -233,7 +204,7 @@ def generate(
             gone = by_epoch.repeat_interleave(per_epoch)
             collect(gone)
             staying = (~gone).nonzero()[:, 0]
-            state.keep((~by_epoch).nonzero()[:, 0], staying)
+            state.keep(staying, (~by_epoch).nonzero()[:, 0])
             ids, done, owner = ids[staying], done[staying], owner[staying]
             if progress is not None:
                 progress(rows - len(owner), rows)
@@ -243,11 +214,46 @@ def generate(
     return captions
 
 
-def _ended(ids: list[int], eot: int, stop_at_pad: bool) -> list[int]:
-    """A row up to its end token (or its first pad), without what was filled in behind."""
+def _searched(
+    model: ReCoCa,
+    memory: Tensor,
+    channel_indices: Tensor | None,
+    rows: int,
+    sot: int,
+    eot: int,
+    sampling: Sampling,
+    progress: Callable[[int, int], None] | None,
+) -> list[list[int]]:
+    """Captions by beam search."""
+    if channel_indices is not None:
+        channel_indices = channel_indices.repeat_interleave(sampling.beams, dim=0)
+    state = CaptionState(model, memory, channel_indices, rows * sampling.beams, sampling.max_length)
+    captions = beam_search(
+        state,
+        rows,
+        sot=sot,
+        eot=eot,
+        beams=sampling.beams,
+        groups=sampling.beam_groups,
+        min_length=sampling.min_length,
+        max_length=sampling.max_length,
+        length_penalty=sampling.length_penalty,
+        raw_scores=sampling.raw_scores,
+    )
+    if progress is not None:
+        progress(rows, rows)
+    return captions
+
+
+def _ended(ids: list[int], eot: int, sampling: Sampling) -> list[int]:
+    """A row up to its end token, its first pad or a stop sequence, without what fills it up."""
     for place, index in enumerate(ids[1:], start=1):
         if index == eot:
             return ids[: place + 1]
-        if index == PAD and stop_at_pad:
+        if index == PAD and sampling.stop_at_pad:
             return ids[:place]
+        for sequence in sampling.stop_sequences:
+            enough = place + 1 >= max(sampling.min_length, 1 + len(sequence))
+            if enough and tuple(ids[place + 1 - len(sequence) : place + 1]) == sequence:
+                return ids[: place + 1]
     return ids

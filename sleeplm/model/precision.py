@@ -1,4 +1,4 @@
-"""How weights compute: number formats, memory layout, threads, compilation.
+"""How weights compute: number formats, threads, compilation.
 
 float32 is exact and the default everywhere. What the others cost in accuracy is measured by
 ``python -m benchmarks.model`` and stated in ``docs/model.md``. The head that gives logits stays
@@ -81,8 +81,6 @@ def prepare(
         _cast(model, torch.bfloat16)
     elif dtype == "int8":
         _quantize(model)
-    elif device.type == "cpu":
-        _lay_out_for_single_rows(model)
     if compiled:
         encoder = model.biosignals
         encoder.contextualise = torch.compile(  # type: ignore[method-assign]
@@ -124,14 +122,3 @@ def _quantize(model: ReCoCa) -> None:
 
         for part in (model.biosignals.transformer_blocks, model.text, model.text_decoder):
             quantize_dynamic(part, {nn.Linear}, dtype=torch.qint8, inplace=True)
-
-
-def _lay_out_for_single_rows(model: ReCoCa) -> None:
-    """Keep the decoders' matrices with their inputs in rows: one token runs a third faster.
-
-    Only the strides change: shapes, values and what is saved stay as they are.
-    """
-    for part in (model.text.transformer, model.text_decoder):
-        for name, weight in part.named_parameters():
-            if weight.ndim == 2 and not name.endswith("text_projection"):
-                weight.data = weight.data.t().contiguous().t()

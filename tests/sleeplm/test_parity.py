@@ -182,6 +182,33 @@ def test_greedy_captions_have_the_authors_ids(fixture: Fixture) -> None:
     assert tried >= 20
 
 
+def test_beam_search_has_the_authors_ids(fixture: Fixture) -> None:
+    special = fixture.facts["special_ids"]
+    memory = fixture.model.encode_signal(fixture["in.signals"]).memory
+    tried = 0
+    for name, run in fixture.facts["generation"].items():
+        if run["generation_type"] != "beam_search":
+            continue
+        captions = generate(
+            fixture.model,
+            memory[:1] if run["biosignals"] == "in.signals[0:1]" else memory,
+            torch.tensor(run["channel_indices"]),
+            sot=special["sot"],
+            eot=special["eot"],
+            sampling=Sampling(
+                min_length=run["min_seq_len"],
+                max_length=run["seq_len"],
+                beams=run["num_beams"],
+                beam_groups=run["num_beam_groups"],
+                raw_scores=True,
+            ),
+        )
+        recorded = _recorded_rows(fixture[f"gen.{name}"], special["eot"], False)
+        assert captions == recorded, name
+        tried += run["num_beams"] != run["num_beam_groups"]
+    assert tried == 3
+
+
 def test_five_systems_in_one_batch_give_the_ids_of_one_at_a_time_for_parity(
     fixture: Fixture,
 ) -> None:

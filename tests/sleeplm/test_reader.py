@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from sleeplm.errors import CaptionError, MontageError, QueryError, WeightsError
+from sleeplm.localization import spans_of
 from sleeplm.model.config import ModelConfig
 from sleeplm.model.recoca import ReCoCa
 from sleeplm.model.tokenizer import SmallTokenizer
 from sleeplm.prompts import EVENT_PHRASES, STAGE_PROMPTS
-from sleeplm.reader import SleepLM, _spans
+from sleeplm.reader import SleepLM
 from sleeplm.recording import Recording
 
 TEXTS = ["N2 sleep. Obstructive apnea from 3.2 to 18.7 seconds."] + [
@@ -201,11 +202,11 @@ def test_spans_follow_the_probabilities() -> None:
     p[100:103] = 0.4
     p[103:110] = 0.8  # held from 25 s on
     p[118:] = 0.7  # touches the edge: goes on in the next epoch
-    spans = _spans(p, 0.25)
+    spans = spans_of(p, 0.25)
     assert [(start, end) for start, end, _ in spans] == [(2.0, 10.0), (25.0, 27.5), (29.5, 30.0)]
     assert spans[0][2] == pytest.approx(p[8:40].mean())
-    assert _spans(np.zeros(120), 0.25) == []
-    assert _spans(np.ones(120), 0.25) == [(0.0, 30.0, 1.0)]
+    assert spans_of(np.zeros(120), 0.25) == []
+    assert spans_of(np.ones(120), 0.25) == [(0.0, 30.0, 1.0)]
 
 
 def test_without_a_grounding_head_times_come_from_captions(
@@ -222,8 +223,12 @@ def test_without_a_grounding_head_times_come_from_captions(
     assert [[span[:2] for span in epoch] for epoch in spans] == [[(3.2, 18.7)]] * 5
     assert all(0 <= span[2] <= 1 for epoch in spans for span in epoch)
     assert model.locate(signals, "central apnea") == [[]] * 5
-    with pytest.raises(QueryError, match="which do not name 'loud breathing'"):
-        model.locate(signals, "loud breathing")
+    with pytest.raises(QueryError, match="do not name 'loud breathing'"):
+        model.locate(signals, "loud breathing", by="captions")
+    with pytest.raises(QueryError, match="has no grounding head"):
+        model.locate(signals, "loud breathing", by="grounding")
+    with pytest.raises(QueryError, match="'guessing' is not known"):
+        model.locate(signals, "loud breathing", by="guessing")
 
 
 def test_reconstruction_has_the_shape_of_its_input_and_says_when_it_cannot(
