@@ -167,8 +167,8 @@ def test_an_uploaded_night_is_opened_beside_the_first(
 def test_a_witness_that_cannot_be_had_leaves_the_one_in_use(night: Night) -> None:
     page = page_of(Voice(), night)
     key, *_ = loaded(page)
-    header, views = list(page.scorer_chosen("automatic", key))[-1]
-    assert "no automatic scoring" in header["error"]
+    header, views = list(page.scorer_chosen("nobody", key))[-1]
+    assert "no nobody scoring" in header["error"]
     assert header["scorer"] == "expert"
     assert "stages" not in views
 

@@ -198,7 +198,7 @@ def test_simulate_writes_the_same_night_for_the_same_seed(run: Run, tmp_path: Pa
 
 
 BAD_INPUTS = (
-    *("missing", "not-edf", "truncated", "other-night", "no-scoring-file", "automatic"),
+    *("missing", "not-edf", "truncated", "other-night", "no-scoring-file"),
     *("mapping-form", "mapping-label", "epochs-form", "epochs-zero", "epochs-outside", "order"),
     *("system", "weights", "two-queries", "no-store", "llm", "empty-question", "condition"),
     *("hours", "recipe", "chat", "option", "command"),
@@ -218,7 +218,6 @@ def bad_inputs(tmp_path: Path, night: Path) -> dict[str, list[object]]:
         "truncated": ["summarize", short],
         "other-night": ["summarize", night, "--scoring", other],
         "no-scoring-file": ["summarize", night, "--scoring", tmp_path / "none.xml"],
-        "automatic": ["summarize", night, "--scoring", "automatic"],
         "mapping-form": ["check", night, "--map", "ECG"],
         "mapping-label": ["check", night, "--map", "ECG=nothing of this name"],
         "epochs-form": ["locate", night, "arousal", "--epochs", "ten"],
