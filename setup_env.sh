@@ -21,7 +21,8 @@ if command -v uv >/dev/null 2>&1; then
     links="${PIP_FIND_LINKS:-} $links"
     set --
     for folder in $links; do set -- "$@" --find-links "$folder"; done
-    install() { uv pip install --python "$venv/bin/python" "$@"; }
+    # pip compiles to bytecode as it installs; uv only when told, and every start would pay for it.
+    install() { uv pip install --compile-bytecode --python "$venv/bin/python" "$@"; }
 else
     set --
     install() { "$venv/bin/python" -m pip install --disable-pip-version-check "$@"; }
