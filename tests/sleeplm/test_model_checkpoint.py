@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import json
 import logging
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from sleeplm.errors import WeightsError
-from sleeplm.model import checkpoint
+from sleeplm.model import checkpoint, precision
 from sleeplm.model.config import ModelConfig
 from sleeplm.model.recoca import ReCoCa
 
@@ -232,3 +235,150 @@ def test_a_hub_repository_gives_its_folder_or_its_checkpoint(
     assert checkpoint.resolve_hub("someone/weights") == path
     checkpoint.save_folder(model, tmp_path)
     assert checkpoint.resolve_hub("someone/weights") == tmp_path
+
+
+def test_a_key_with_and_without_a_prefix_is_refused(model: ReCoCa, tmp_path: Path) -> None:
+    state = dict(model.state_dict())
+    state["module.logit_scale"] = torch.tensor(1.0)
+    with pytest.raises(WeightsError, match="holds logit_scale twice"):
+        checkpoint.load_official(write_pt(tmp_path, state), model.config)
+
+
+def test_a_wrong_hash_is_refused_before_anything_is_read(
+    model: ReCoCa, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_pt(tmp_path, model.state_dict())
+    _, digest = checkpoint.load_official(path, model.config, sha256=checkpoint.file_sha256(path))
+    assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("the file was read"))
+    with pytest.raises(WeightsError, match=r"model_checkpoint\.pt: sha256 is"):
+        checkpoint.load_official(path, model.config, sha256="0" * 64)
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "fp16", "bf16"])
+def test_an_official_file_is_converted_with_vocabulary_and_input_rules(
+    model: ReCoCa, tmp_path: Path, dtype: str
+) -> None:
+    """As from the release: the config beside it does not fit, the vocabulary is elsewhere."""
+    from sleeplm.model.tokenizer import SmallTokenizer
+    from sleeplm.reader import SleepLM, convert
+
+    tokenizer = SmallTokenizer.train(["n2 sleep"], vocab_size=1000)
+    data = model.config.to_dict() | {"tokenizer": "small"}
+    data["text_cfg"]["vocab_size"] = 1000
+    torch.manual_seed(2)
+    original = ReCoCa(ModelConfig.from_dict(data)).eval()
+    source = tmp_path / "in"
+    source.mkdir()
+    path = write_pt(source, {f"module.{key}": v for key, v in original.state_dict().items()})
+    original.config.save(source / "config.json")
+    tokenizer.save(tmp_path / "vocabulary.json")
+    out = tmp_path / "out"
+    model_id = convert(path, out, dtype, vocabulary=tmp_path / "vocabulary.json")
+    assert sorted(file.name for file in out.iterdir()) == [
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+    ]
+    again = SleepLM.from_pretrained(out, "cpu")
+    assert again.model_id == model_id
+    tolerance = {"fp32": 0.0, "fp16": 1e-3, "bf16": 8e-3}[dtype]
+    for key, value in again.model.state_dict().items():
+        torch.testing.assert_close(
+            value, original.state_dict()[key], atol=1e-3 * bool(tolerance), rtol=tolerance
+        )
+    assert again.can_reconstruct
+    saved = json.loads((out / "config.json").read_text())
+    assert saved["input"]["montage"][0] == "ECG"
+    assert saved["input"]["position_codes"]["supine"] == 2
+    assert saved["input"]["normalization"]["POS"]["kind"] == "code"
+    rule = saved["input"]["default_rule"]
+    assert (rule["kind"], rule["scope"], rule["clip"]) == ("zscore", "recording", 6.0)
+    assert saved["modalities"] == [
+        "brain",
+        "heart",
+        "respiratory",
+        "position_muscle",
+        "stage_event",
+    ]
+    with pytest.raises(WeightsError, match="'int4' is not known; use one of fp32, fp16, bf16"):
+        convert(path, out, "int4")
+
+
+def test_the_signal_decoder_is_built_only_when_its_keys_are_there(
+    monkeypatch: pytest.MonkeyPatch, model: ReCoCa, tmp_path: Path
+) -> None:
+    from sleeplm.reader import SleepLM
+
+    def small_base(*, use_signal_decoder: bool = False) -> ModelConfig:
+        return official_config(use_signal_decoder)
+
+    monkeypatch.setattr(ModelConfig, "base", staticmethod(small_base))
+    state = dict(model.state_dict())
+    with_decoder, _ = checkpoint.load_official(write_pt(tmp_path, state))
+    assert with_decoder.signal_decoder is not None
+    without = {key: v for key, v in state.items() if not key.startswith("signal_decoder.")}
+    loaded = SleepLM.from_pretrained(write_pt(tmp_path, without), "cpu")
+    with pytest.raises(WeightsError, match="hold no signal decoder"):
+        loaded.reconstruct(np.zeros((1, 10, 1920), dtype=np.float32))
+
+
+@pytest.mark.parametrize("name", ["bf16", "int8"])
+def test_other_formats_stay_close_to_float32(model: ReCoCa, name: str) -> None:
+    changed = copy.deepcopy(model)
+    assert precision.prepare(changed, name, "cpu") == name
+    signals = torch.randn(3, 10, 1920, generator=torch.Generator().manual_seed(0))
+    ids = torch.tensor([[1, 5, 2]])
+    with torch.inference_mode():
+        ours, exact = changed.encode_signal(signals), model.encode_signal(signals)
+        assert float((ours.embedding * exact.embedding).sum(-1).min()) > 0.995
+        text = (changed.encode_text(ids) * model.encode_text(ids)).sum()
+        assert float(text) > 0.995
+        indices = torch.tensor([[0, -1]] * 3)
+        logits = changed.decode(changed.text_states(ids.expand(3, -1)), ours.memory, indices)
+        expected = model.decode(model.text_states(ids.expand(3, -1)), exact.memory, indices)
+    assert logits.dtype == torch.float32
+    assert float((logits - expected).abs().max()) < 0.1 * float(expected.std())
+    assert not torch.equal(logits, expected)
+
+
+def test_formats_that_cannot_be_had_are_refused(model: ReCoCa, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="'fp8' is not known"):
+        precision.prepare(copy.deepcopy(model), "fp8", "cpu")
+    with pytest.raises(WeightsError, match="int8 computes on the CPU only"):
+        precision.prepare(copy.deepcopy(model), "int8", "cuda")
+    with pytest.raises(WeightsError, match="threads must be at least 1"):
+        precision.prepare(copy.deepcopy(model), "fp32", "cpu", threads=0)
+    with torch.device("meta"):
+        embedded = ReCoCa(ModelConfig.embedded())
+    with pytest.raises(WeightsError, match="without extensions"):
+        precision.prepare(embedded, "bf16", "cpu")
+    assert precision.prepare(embedded, "auto", "cpu") == "fp32"
+    quantized = copy.deepcopy(model)
+    precision.prepare(quantized, "int8", "cpu")
+    with pytest.raises(WeightsError, match="int8 weights cannot be saved"):
+        checkpoint.save_folder(quantized, tmp_path)
+
+
+def test_the_vocabulary_of_a_hub_model_comes_from_the_hub_too(
+    model: ReCoCa, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    from sleeplm.reader import SleepLM
+
+    asked = []
+
+    def offline(name: str, **_: object) -> str:
+        asked.append(name)
+        if name.startswith("openai/"):
+            raise OSError("no route to host")
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
+    write_pt(tmp_path, model.state_dict())
+    model.config.save(tmp_path / "config.json")
+    loaded = SleepLM.from_pretrained("yang-ai-lab/SleepLM-Base", "cpu", revision="main")
+    assert asked == ["yang-ai-lab/SleepLM-Base", "openai/clip-vit-base-patch32"]
+    with pytest.raises(WeightsError, match="no vocabulary"):
+        loaded.encode_text(["n2"])

@@ -13,10 +13,12 @@ import torch
 from sleeplm.errors import CaptionError, MontageError, QueryError, WeightsError
 from sleeplm.localization import spans_of
 from sleeplm.model.config import ModelConfig
+from sleeplm.model.generation import Sampling
 from sleeplm.model.recoca import ReCoCa
 from sleeplm.model.tokenizer import SmallTokenizer
-from sleeplm.prompts import EVENT_PHRASES, STAGE_PROMPTS
-from sleeplm.reader import SleepLM
+from sleeplm.night import Night
+from sleeplm.prompts import EVENT_PHRASES, NO_EVENT_PROMPTS, POSITION_PROMPTS, STAGE_PROMPTS
+from sleeplm.reader import SleepLM, _Reading
 from sleeplm.recording import Recording
 
 TEXTS = ["N2 sleep. Obstructive apnea from 3.2 to 18.7 seconds."] + [
@@ -229,6 +231,95 @@ def test_without_a_grounding_head_times_come_from_captions(
         model.locate(signals, "loud breathing", by="grounding")
     with pytest.raises(QueryError, match="'guessing' is not known"):
         model.locate(signals, "loud breathing", by="guessing")
+
+
+class Burst:
+    """Stands in for trained weights: a window with a burst is like its phrase, else like none."""
+
+    def __init__(self, model: SleepLM, start_s: float, end_s: float) -> None:
+        self.model, self.edges = model, (round(start_s * 64), round(end_s * 64))
+        self.read = 0
+
+    def night(self, epochs: int) -> np.ndarray:
+        signals = np.zeros((len(self.model.montage), epochs * 1920), dtype=np.float32)
+        signals[:, self.edges[0] : self.edges[1]] = 1
+        return np.ascontiguousarray(signals.reshape(len(signals), epochs, 1920).transpose(1, 0, 2))
+
+    def read_anew(self, signals: np.ndarray, progress: Any = None) -> _Reading:
+        self.read += len(signals)
+        inside = (signals.mean(axis=1) > 0).sum(axis=1) >= 2 * 64  # two seconds of it
+        embeddings = np.zeros((len(signals), 24), dtype=np.float32)
+        embeddings[:, 0], embeddings[:, 1] = inside, ~inside
+        shifted = np.full((3, max(len(signals) - 1, 0), 24), np.nan, dtype=np.float32)
+        return _Reading(embeddings, None, None, None, None, shifted)
+
+    def center(self, wordings: Any) -> np.ndarray:
+        return np.eye(24, dtype=np.float32)[int(wordings is NO_EVENT_PROMPTS)]
+
+
+@pytest.fixture
+def burst(monkeypatch: pytest.MonkeyPatch) -> Burst:
+    extensions = make().config.to_dict()["extensions"] | {"grounding_bins": 0, "event_kinds": []}
+    model = make(extensions=extensions)
+    burst = Burst(model, 53.0, 74.0)  # the last 7 s of epoch 1, the first 14 s of epoch 2
+    monkeypatch.setattr(model, "_read_anew", burst.read_anew)
+    monkeypatch.setattr(model, "_center", burst.center)
+    return burst
+
+
+def test_free_text_is_located_by_likeness_in_shifted_windows(burst: Burst) -> None:
+    signals = burst.night(20)
+    found = burst.model.locate(signals, "loud breathing")
+    assert [[span[:2] for span in spans] for spans in found] == [
+        [],
+        [(22.5, 30.0)],
+        [(0.0, 15.0)],
+        *[[]] * 17,
+    ]
+    assert all(0.9 < span[2] <= 1 for spans in found for span in spans)
+    # Only windows beside an epoch that shows something are read, and only once.
+    assert burst.read == 20 + 3 * 3
+    assert burst.model.locate(signals, "snorting") == found
+    assert burst.read == 20 + 3 * 3
+
+
+def test_what_windows_find_over_an_edge_is_one_event_of_the_night(burst: Burst) -> None:
+    samples = burst.night(20).transpose(1, 0, 2).reshape(len(burst.model.montage), -1)
+    recording = Recording.from_signals(dict(zip(burst.model.montage, samples, strict=True)))
+    night = Night.from_recording(recording, model=burst.model)
+    burst.model.prepare = lambda recording: burst.night(20)  # type: ignore[method-assign]
+    (event,) = night.locate("loud breathing")
+    assert (event.onset_s, event.onset_s + event.duration_s) == (52.5, 75.0)
+    # Epochs that do not follow one another are not read as if they did.
+    apart = night.locate("loud breathing", epochs=[2, 9])
+    assert [(span.onset_s, span.duration_s) for span in apart] == [(60.0, 30.0)]
+
+
+def test_our_own_prompts_are_asked_by_name(model: SleepLM, signals: np.ndarray) -> None:
+    by_name = model.classify(signals, "stage")
+    np.testing.assert_allclose(
+        by_name.probabilities, model.classify(signals, STAGE_PROMPTS).probabilities
+    )
+    assert set(model.classify(signals, "position").labels) <= set(POSITION_PROMPTS)
+    assert model.classify(signals, "event").probabilities.shape == (5, len(EVENT_PHRASES) + 1)
+    with pytest.raises(QueryError, match="no prompts are called 'mood'"):
+        model.classify(signals, "mood")
+
+
+def test_captions_can_be_drawn_searched_and_stopped(model: SleepLM, signals: np.ndarray) -> None:
+    drawn = Sampling(4, 12, temperature=2.0)
+    one = model.captions(signals, ["brain"], sampling=drawn, seed=1)
+    assert one == model.captions(signals, ["brain"], sampling=drawn, seed=1)
+    assert one != model.captions(signals, ["brain"], sampling=drawn, seed=2)
+    searched = model.caption(signals, "brain", sampling=Sampling(4, 12, beams=3))
+    assert len(searched) == 5
+    whole = model.caption(signals, "brain")[0]
+    word = whole.split()[2]
+    stopped = model.caption(signals, "brain", stop=[word])[0]
+    assert len(stopped) < len(whole)
+    assert whole.lower().startswith(stopped.lower())
+    with pytest.raises(CaptionError, match="beam search takes no"):
+        model.caption(signals, "brain", sampling=Sampling(4, 12, beams=3), stop=["a"])
 
 
 def test_reconstruction_has_the_shape_of_its_input_and_says_when_it_cannot(

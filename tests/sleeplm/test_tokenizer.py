@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import string
 from functools import cache
@@ -99,6 +100,20 @@ def test_clip_pieces_become_text_a_person_reads(clip: ClipTokenizer, said: str, 
     ids = clip.encode(said)
     assert " . " in clip.decode(ids)  # what the release shows
     assert clip.readable(ids) == shown
+
+
+def test_clip_reads_the_same_merges_as_other_repositories_keep_them(
+    clip: ClipTokenizer, tmp_path: Path
+) -> None:
+    lines = gzip.decompress(VOCABULARY.read_bytes()).decode().split("\n")[: 1 + 48894]
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n" + "\n".join(lines[1:]) + "\n")
+    again = load_tokenizer(tmp_path, "clip")
+    text = "central eeg activity (c4-a1): a delta relative power equal to 39.05%"
+    assert again.encode(text) == clip.encode(text)
+    swapped = ["", *lines[2:3], *lines[1:2], *lines[3:]]
+    (tmp_path / "merges.txt").write_text("\n".join(swapped))
+    with pytest.raises(WeightsError, match=r"merges\.txt: .*its merges are others"):
+        load_tokenizer(tmp_path, "clip")
 
 
 def test_a_file_that_is_no_vocabulary_is_refused_by_name(tmp_path: Path) -> None:
