@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sleeplm import __version__
-from sleeplm.errors import MontageError, QueryError, SleepLMError
+from sleeplm.errors import MontageError, QueryError, ScoringError, SleepLMError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -135,10 +135,12 @@ def summarize(
 
     with _working() as tell:
         session = _session(night, scoring, mapping, model, tell)
+        if as_json:
+            # The JSON holds the agreement of all witnesses, so each of them is asked.
+            compared = session.night.summary(session.scoring, compare=True)
+            _print_json(compared.model_dump(mode="json"))
+            return
         report = summarize_session(session, SummarizeArguments.model_validate({}))
-    if as_json:
-        _print_json(report.summary.model_dump(mode="json"))
-        return
     _show_summary(report.summary.model_dump(mode="json"), session.night)
 
 
@@ -272,6 +274,59 @@ def ask(
         console.print(f"  ▸ {call.name} {arguments}", style="dim", markup=False, highlight=False)
     console.print(f"answered by {orchestrator.description}", style="dim", highlight=False)
     console.print(NOTICE, style="dim", highlight=False)
+
+
+@app.command()
+def score(
+    night: NightPath,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The file to write.")],
+    scoring: ScoringOption = None,
+    file_format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="csv, edf, nsrr, edfbrowser, luna, bids or json; by default by the ending of FILE "
+            "(.csv .edf .xml .edfbrowser.csv .annot _events.tsv .json).",
+        ),
+    ] = None,
+    mapping: MapOption = None,
+    model: ModelOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the stages and events of one witness to a file that other programs read."""
+    from sleeplm.scoring_files import write_scoring
+    from sleeplm.scoring_files.writers import format_of
+
+    if out.exists() and out.resolve() == night.resolve():
+        raise ScoringError(f"{out.name} is the recording itself; name another file with --out")
+    format_of(out, file_format)
+    with _working() as tell:
+        opened = _open(night, scoring, mapping, model, tell)
+        found = opened.scoring
+        written = write_scoring(found, out, file_format)
+    result = {
+        "file": str(out),
+        "format": written,
+        "scorer": {
+            "kind": found.scorer.kind,
+            "name": found.scorer.name,
+            "version": found.scorer.version,
+        },
+        "epochs": found.n_epochs,
+        "events": len(found.events) + len(found.untyped_apneas),
+        "problems": list(found.problems),
+    }
+    if as_json:
+        _print_json(result)
+        return
+    typer.echo(
+        f"{out}: {result['epochs']} epochs and {result['events']} events of the "
+        f"{found.scorer.kind} scoring, as {written}"
+    )
+    for problem in found.problems:
+        typer.echo(f"  {problem}")
+    _console().print(NOTICE, style="dim", highlight=False)
 
 
 # ── collecting and serving ───────────────────────────────────────────────────────────────────────

@@ -2,7 +2,7 @@
 
 Read: NSRR XML, Profusion XML, EDF+ annotations (Sleep-EDF hypnograms among them), Noxturnal event
 exports, CSV/TSV hypnograms and event lists, slpdb annotations, and the scoring JSON of the house.
-Written: NSRR XML and the JSON.
+Written: NSRR XML and the JSON, and for other programs those of :mod:`.writers`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,17 @@ from sleeplm.scoring_files.edf_annotations import holds_scoring, read_edf_annota
 from sleeplm.scoring_files.physionet import read_slpdb
 from sleeplm.scoring_files.tables import decoded, read_table
 from sleeplm.scoring_files.vocabulary import signal_location
+from sleeplm.scoring_files.writers import FORMATS, write_scoring
 from sleeplm.scoring_files.xml_files import read_xml, write_nsrr_xml
 
-__all__ = ["find_scoring", "read_scoring", "write_nsrr_xml", "write_scoring_json"]
+__all__ = [
+    "FORMATS",
+    "find_scoring",
+    "read_scoring",
+    "write_nsrr_xml",
+    "write_scoring",
+    "write_scoring_json",
+]
 
 LARGEST_TEXT_BYTES = 100 * 2**20
 _BESIDE = (

@@ -4,12 +4,13 @@ import json
 import subprocess
 import sys
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sleeplm import Scoring
+from sleeplm import Scoring, read_scoring
 from ui.cli import main
 
 COMMANDS = (
@@ -157,14 +158,22 @@ def test_describe_measures_and_reads(run: Run, short_night: Path, model_folder: 
     assert any(field["unit"] == "bpm" for field in described["measured"])
 
 
-def test_without_a_scoring_the_model_answers_and_says_so(
-    run: Run, unscored_night: Path, model_folder: Path
+def test_without_a_scoring_the_night_is_scored_automatically_and_the_answer_says_so(
+    run: Run, unscored_night: Path, model_folder: Path, tmp_path: Path
 ) -> None:
-    code, out, _ = run(
-        "ask", unscored_night, "How much REM was there?", "--model", model_folder, "--json"
-    )
+    question = ["ask", unscored_night, "How much REM was there?", "--model", model_folder]
+    code, out, _ = run(*question, "--json")
     assert code == 0
-    assert "model" in json.loads(out)["answer"]
+    assert "[automatic]" in json.loads(out)["answer"]
+    code, out, _ = run(*question, "--scoring", "model", "--json")
+    assert code == 0
+    assert "[model]" in json.loads(out)["answer"]
+    written = tmp_path / "night.annot"
+    code, out, _ = run("score", unscored_night, "--out", written, "--json")
+    assert code == 0
+    assert json.loads(out)["scorer"]["kind"] == "automatic"
+    assert json.loads(out)["format"] == "luna"
+    assert read_scoring(written).n_epochs == 60
 
 
 def test_similar_and_index_search_within_a_night_and_across(
@@ -199,10 +208,24 @@ def test_simulate_writes_the_same_night_for_the_same_seed(run: Run, tmp_path: Pa
 
 BAD_INPUTS = (
     *("missing", "not-edf", "truncated", "other-night", "no-scoring-file"),
+    *("automatic-too-short", "score-ending", "score-format", "score-itself"),
     *("mapping-form", "mapping-label", "epochs-form", "epochs-zero", "epochs-outside", "order"),
     *("system", "weights", "two-queries", "no-store", "llm", "empty-question", "condition"),
     *("hours", "recipe", "chat", "option", "command"),
 )
+
+
+@cache
+def ten_minutes() -> bytes:
+    """A recording that is too short to be scored automatically."""
+    import tempfile
+
+    from train.simulate import simulate_night, write_night
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "ten.edf"
+        write_night(simulate_night(3, hours=1 / 6, ahi=0), path)
+        return path.read_bytes()
 
 
 def bad_inputs(tmp_path: Path, night: Path) -> dict[str, list[object]]:
@@ -210,6 +233,8 @@ def bad_inputs(tmp_path: Path, night: Path) -> dict[str, list[object]]:
     text.write_text("this is not a recording\n" * 50)
     short = tmp_path / "short.edf"
     short.write_bytes(night.read_bytes()[:300])
+    ten = tmp_path / "ten.edf"
+    ten.write_bytes(ten_minutes())
     other = tmp_path / "other.json"
     other.write_text(Scoring(("N2",) * 10, start=datetime(1999, 1, 1)).to_json())
     return {
@@ -218,6 +243,10 @@ def bad_inputs(tmp_path: Path, night: Path) -> dict[str, list[object]]:
         "truncated": ["summarize", short],
         "other-night": ["summarize", night, "--scoring", other],
         "no-scoring-file": ["summarize", night, "--scoring", tmp_path / "none.xml"],
+        "automatic-too-short": ["summarize", ten, "--scoring", "automatic"],
+        "score-ending": ["score", night, "--out", tmp_path / "night.doc"],
+        "score-format": ["score", night, "--out", tmp_path / "night.csv", "--format", "word"],
+        "score-itself": ["score", night, "--out", night, "--format", "edf"],
         "mapping-form": ["check", night, "--map", "ECG"],
         "mapping-label": ["check", night, "--map", "ECG=nothing of this name"],
         "epochs-form": ["locate", night, "arousal", "--epochs", "ten"],
