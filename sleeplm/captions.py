@@ -226,12 +226,16 @@ _UNITS = {
     "s": r"s|sec|seconds?",
     "Hz": r"hz|hertz",
 }
+#: The released captions state these without their unit ("minimum value of 64.07").
+_MAY_LACK_UNIT = frozenset(
+    ("hr_min_bpm", "hr_max_bpm", "hr_mean_bpm", "spo2_min_pct", "spo2_mean_pct")
+)
 _ANY_UNIT = r"%|percent|bpm|breaths\s*/\s*min|beats\s*/\s*min|(?:beats|breaths)\s+per\s+minute"
 _ANY_UNIT += r"|milliseconds?|ms|seconds?|sec|s|hertz|hz"
 _RELATION = (
     r"(?:[\s,:=]|\b(?:of|at|is|was|with|a|an|the|to|equal|equals|equalling|measuring|measured|valued|"
     r"value|reaching|standing|stands|lying|lies|running|approximately|around|about|close|roughly|"
-    r"near|nearly|some)\b)*"
+    r"near|nearly|some|estimated)\b)*"
 )
 _NUMBER = r"\d+(?:\.\d+)?"
 _VALUE = re.compile(rf"{_RELATION}({_NUMBER})\s*((?:{_ANY_UNIT})(?![a-z]))?")
@@ -247,14 +251,15 @@ _NOT_RECORDED = re.compile(
     r"\b(?:(?:is|was|were)\s+)?(?:not\s+(?:recorded|available)|unavailable|missing)\b"
 )
 _NO_EVENT = re.compile(
-    r"\b(?:no|without(?:\s+any)?)\s+(?:respiratory\s+|scored\s+|notable\s+)*events?\b"
-    r"|\bnothing\s+(?:was\s+)?detected\b|\bfree\s+of\s+events\b|\bevent-free\b"
+    r"\b(?:no|without(?:\s+any)?)\s+(?:(?:respiratory\s+or\s+arousal|arousal\s+or\s+respiratory"
+    r"|respiratory|scored|notable|significant|abnormal|specific|discrete|sleep)\s+)*events?\b"
+    r"|\bnothing\s+(?:of\s+note\s+)?(?:was\s+)?detected\b|\bfree\s+of\s+events\b|\bevent-free\b"
 )
 _NEGATION = re.compile(r"\b(?:no|not|without|never|neither|nor|absent|unlikely)\b")
 _NOTHING_TO_SAY = re.compile(r"\bno\s+reliable\s+measurements?\b")
 _POSITION = re.compile(
-    r"\b(?:body\s+position|position|lying|lies|posture|on)\b[\s:]*"
-    r"(?:(?:is|was|of|the|in|a|on|to|his|her|their|body|sleeping)\s+)*"
+    r"\b(?:body\s+position|position|lying|lies|posture|on|remains|stays)\b[\s:]*"
+    r"(?:(?:is|was|remains|stays|of|the|in|a|on|to|his|her|their|body|sleeping)\s+)*"
     r"(right|left|supine|back|prone|stomach|belly|upright|unknown|not\s+recorded)\b"
     r"|\b(right|left|supine|prone|upright)\s+(?:body\s+)?(?:position|posture)\b"
 )
@@ -290,6 +295,8 @@ _EVENT = re.compile(r"\b(" + "|".join(re.escape(phrase) for phrase, _ in _EVENT_
 _FILLER = frozenset(
     """
     a about accompanied across activity addition along also an and appears are around as
+    behavior behaviour characterised characterized corresponds dominates during enters evident
+    identified individual maintains pattern period place positioned
     asleep at background balanced based beat being belongs body both breath breathing by
     captured carries channel character class close comes comprises contains continues course
     covers described detected displays during each eeg epoch epochs event events exhibits
@@ -461,7 +468,7 @@ class _Reader:
         wanted = _UNITS.get(entry.unit)
         fits = (
             (unit is None)
-            if wanted is None
+            if wanted is None or (unit is None and name in _MAY_LACK_UNIT)
             else (unit is not None and re.fullmatch(wanted, unit) is not None)
         )
         if not fits or not entry.low <= value <= entry.high or name in self.fields.values:

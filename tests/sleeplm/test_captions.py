@@ -225,3 +225,55 @@ def test_fields_are_plain_json() -> None:
     data = json.loads(json.dumps(fields.to_dict()))
     assert data["stage"] == "N2"
     assert data["events"] == [{"kind": "arousal", "start_s": 3.0, "end_s": 9.5}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "heart rate: minimum value of 64.07, in addition to maximum value of 65.63, plus a mean "
+        "of 65.00, an increasing behavior from 14.1 to 18.8 seconds, and a decreasing interval "
+        "from 25.3 to 30.0 seconds. blood oxygen saturation: mean of 98.05.",
+        "heart rate : minimum value of 6 4 . 0 7 , in addition to maximum value of 6 5 . 6 3 , "
+        "plus a mean of 6 5 . 0 0 , an increasing behavior from 1 4 . 1 to 1 8 . 8 seconds , and "
+        "a decreasing interval from 2 5 . 3 to 3 0 . 0 seconds . blood oxygen saturation : mean "
+        "of 9 8 . 0 5 .",
+    ],
+)
+def test_heart_rate_and_saturation_are_read_without_units_as_the_release_states_them(
+    text: str,
+) -> None:
+    fields = parse_caption(text, "cardiac")
+    assert fields.values == {
+        "hr_min_bpm": 64.07,
+        "hr_max_bpm": 65.63,
+        "hr_mean_bpm": 65.0,
+        "spo2_mean_pct": 98.05,
+    }
+    assert fields.trends == {"hr": [("increasing", 14.1, 18.8), ("decreasing", 25.3, 30.0)]}
+    assert fields.unparsed == []
+    assert parse_caption("Electrocardiogram: beat rate of 62.1.", "cardiac").values == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "stage", "events"),
+    [
+        ("The patient exhibits N2 features in this segment.", "N2", []),
+        (
+            "wake is observed. the arousal event is identified from 0.0 to 15.2 seconds.",
+            "W",
+            [CaptionEvent("arousal", 0.0, 15.2)],
+        ),
+        (
+            "This epoch is characterized by REM Sleep. Oxygen Desaturation takes place from 3.0 "
+            "to 30.0 seconds.",
+            "R",
+            [CaptionEvent("desaturation", 3.0, 30.0)],
+        ),
+        ("The subject enters Deep Sleep. No significant events were identified.", "N3", []),
+    ],
+)
+def test_stage_sentences_with_other_verbs_are_understood_whole(
+    text: str, stage: str, events: list[CaptionEvent]
+) -> None:
+    fields = parse_caption(text, "stage_event")
+    assert (fields.stage, fields.events, fields.unparsed) == (stage, events, [])
