@@ -15,7 +15,7 @@ from langchain.agents.middleware import (
 )
 from langchain_core.messages import AIMessage, ToolMessage
 
-from sleeplm.errors import SleepLMError
+from sleeplm.errors import CaptionError, QueryError
 
 if TYPE_CHECKING:
     from langchain.agents.middleware import ToolCallRequest
@@ -40,15 +40,15 @@ def guards() -> list[AgentMiddleware[Any, Any]]:
 
 
 def tool_failure(error: Exception, request: ToolCallRequest) -> str:
-    """What a language model reads when a tool fails: our own sentence, or none of the details."""
-    if isinstance(error, SleepLMError):
+    """What a language model reads when a tool fails: a sentence without a path, or no details."""
+    if isinstance(error, QueryError | CaptionError):
         return str(error)
     # The message of a foreign error may hold a path; its type and place are enough for a log.
     logger.warning("tool %s failed: %s", request.tool_call["name"], type(error).__name__)
     logger.debug("tool failure", exc_info=error)
     return (
-        f"{request.tool_call['name']} failed ({type(error).__name__}); this cannot be answered "
-        "now: say so"
+        f"{request.tool_call['name']} stopped with an internal error ({type(error).__name__}), so "
+        "this part is left open"
     )
 
 
