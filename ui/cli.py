@@ -138,9 +138,11 @@ def summarize(
         if as_json:
             # The JSON holds the agreement of all witnesses, so each of them is asked.
             compared = session.night.summary(session.scoring, compare=True)
-            _print_json(compared.model_dump(mode="json"))
-            return
-        report = summarize_session(session, SummarizeArguments.model_validate({}))
+        else:
+            report = summarize_session(session, SummarizeArguments.model_validate({}))
+    if as_json:
+        _print_json(compared.model_dump(mode="json"))
+        return
     _show_summary(report.summary.model_dump(mode="json"), session.night)
 
 
