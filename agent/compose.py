@@ -14,7 +14,6 @@ from agent.intents import Intent, Request
 from agent.plan import FIRST_OF, Results, calls_for, scoped_quantity, target_of
 from agent.time_expressions import NightSpan
 from agent.wording import (
-    MODEL_NOTE,
     cite,
     event_clause,
     extreme_place,
@@ -27,6 +26,7 @@ from agent.wording import (
     scope_words,
     stage_word,
     value_words,
+    witness_note,
 )
 from sleeplm.summary import NightSummary
 from tools.artifacts import Description, EventList, Evidence, NightReport, SimilarCases
@@ -132,8 +132,8 @@ def _with_source_note(text: str, found: EventList) -> str:
             f"{text} This is no kind that is scored: SleepLM searched for the words, and its "
             "scores rank the places without being probabilities."
         )
-    if found.source == "model" and not found.other_sources:
-        return f"{text} {MODEL_NOTE}"
+    if note := witness_note(found.source, found.other_sources):
+        text += f" {note}"
     for source, count in found.other_sources.items():
         text += f" The {source} scoring holds {count} in the whole night [{source}]."
     return text
@@ -226,11 +226,8 @@ def _quantity(request: Request, results: Results, focus: Focus) -> str:
     if "ahi" in request.quantities and summary.severity.word:
         sentences.append(_severity(summary))
     sentences += _rests_on(request, summary)
-    if summary.scorer["kind"] == "model":
-        sentences.append(
-            "No scoring by an expert is used here, so stages and events are the model's own "
-            "reading [model]."
-        )
+    if note := witness_note(summary.scorer["kind"]):
+        sentences.append(note)
     return " ".join(sentences)
 
 
@@ -482,11 +479,8 @@ def _summary(request: Request, results: Results, focus: Focus) -> str:
     sentences += [f"{insight.text.rstrip('.')}." for insight in s.insights[:1]]
     if not sentences:
         return failed("nothing of this night could be measured")
-    if s.scorer["kind"] == "model":
-        sentences.append(
-            "No scoring by an expert is used here: stages and events are the model's own reading "
-            "[model]."
-        )
+    if note := witness_note(s.scorer["kind"]):
+        sentences.append(note)
     return " ".join(sentences)
 
 

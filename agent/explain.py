@@ -9,7 +9,6 @@ from typing import Any
 
 from agent.intents import Request
 from agent.wording import (
-    MODEL_NOTE,
     event_clause,
     failed,
     measured_clause,
@@ -19,6 +18,7 @@ from agent.wording import (
     scope_words,
     stage_word,
     value_words,
+    witness_note,
 )
 from sleeplm.summary import NightSummary, Quantity
 from tools.artifacts import Description, EventList, NightReport
@@ -58,8 +58,8 @@ def explain(request: Request, found: list[Any]) -> str:
         clauses = [quantity_clause(n, report) for n in lead if report.quantity(n).value is not None]
         if clauses:
             sentences.append(f"Over the whole night: {', '.join(clauses)}.")
-    if lists and lists[0].source == "model" and not lists[0].other_sources:
-        sentences.append(MODEL_NOTE)
+    if lists and (note := witness_note(lists[0].source, lists[0].other_sources)):
+        sentences.append(note)
     sentences.append("These figures stand side by side; they do not prove what caused what.")
     return " ".join(sentences)
 
@@ -108,8 +108,8 @@ def compare(request: Request, found: list[Any]) -> str:
         sentences.append(_compare_rates(first, second, names))
     for one, other in zip(descriptions[::2], descriptions[1::2], strict=True):
         sentences += _compare_descriptions(one, other, names)
-    if lists and lists[0].source == "model" and not lists[0].other_sources:
-        sentences.append(MODEL_NOTE)
+    if lists and (note := witness_note(lists[0].source, lists[0].other_sources)):
+        sentences.append(note)
     if not request.query and not request.systems:
         sentences.append("Whether that is better sleep is for you to judge; these are its figures.")
     return " ".join(sentences)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from sleeplm.summary import FIELDS, NightSummary, Quantity
@@ -11,7 +12,6 @@ from tools.facts import kind_words
 from tools.vocabulary import read_query
 
 __all__ = [
-    "MODEL_NOTE",
     "cite",
     "event_clause",
     "extreme_place",
@@ -24,12 +24,19 @@ __all__ = [
     "scope_words",
     "stage_word",
     "value_words",
+    "witness_note",
 ]
 
-MODEL_NOTE = (
-    "No scoring of these was found for this night, so they come from the model's own reading "
-    "[model]."
-)
+_WITNESS_NOTES = {
+    "automatic": (
+        "No scoring by an expert was found for this night, so stages and events are those of the "
+        "automatic scoring [automatic]."
+    ),
+    "model": (
+        "No scoring of these was found for this night, so they come from the model's own reading "
+        "[model]."
+    ),
+}
 STAGE_WORDS = {"R": "REM", "W": "wake", "unscored": "unscored epochs"}
 _ONE_EPOCH = re.compile(r"epochs? (\d+)(?:-\1)? \(([^-)]+)[-)]")
 _SHORT_TITLES = {
@@ -180,3 +187,15 @@ def extreme_place(found: Any, field: str, which: str) -> str:
             if evidence.epoch is not None:
                 return cite(evidence.epoch, evidence.clock)
     return ""
+
+
+def witness_note(source: str | None, others: Iterable[str] = ()) -> str | None:
+    """The sentence that says whose scoring it is, where that is not an expert's.
+
+    ``others`` are witnesses that the answer names beside it: the model's reading needs no excuse
+    where another scoring stands next to it.
+    """
+    beside = set(others)
+    if "expert" in beside or (source == "model" and beside):
+        return None
+    return _WITNESS_NOTES.get(source or "")

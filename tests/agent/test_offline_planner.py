@@ -44,13 +44,17 @@ def test_apneas_are_counted_as_in_the_truth_with_stage_source_and_citation(
     assert answer.unverified == []
 
 
-def test_without_a_scoring_the_answer_says_that_it_is_the_models(
-    orchestrator: Orchestrator, unscored_session: Session
+@pytest.mark.parametrize("witness", ["automatic", "model"])
+def test_without_a_scoring_the_answer_says_whose_reading_it_is(
+    orchestrator: Orchestrator, unscored_session: Session, witness: str
 ) -> None:
-    answer = orchestrator.ask("How many obstructive apneas were there?", unscored_session)
-    assert "[model]" in answer.answer
-    assert "No scoring" in answer.answer
-    assert "[expert]" not in answer.answer
+    unscored_session.scoring = witness
+    for question in ("How many obstructive apneas were there?", "What is the AHI?"):
+        answer = orchestrator.ask(question, unscored_session)
+        assert f"[{witness}]" in answer.answer
+        # Whose it is stands in words too: alone, or beside the scoring that would be preferred.
+        assert "No scoring" in answer.answer or "The automatic scoring holds" in answer.answer
+        assert "[expert]" not in answer.answer
 
 
 def test_the_ahi_is_that_of_the_truth(ask: Any, simulated: Any) -> None:
