@@ -114,6 +114,7 @@ class CaptionState:
         member[self.text_row] = torch.arange(len(ids), device=ids.device)
         texts = ids[member]
         x = tower.token_embedding(texts[:, -1:]) + tower.positional_embedding[ids.shape[1] - 1]
+        x = x.to(self.decoder_caches[0].keys.dtype)
         # An id 0 inside a text hides the column behind it from everybody.
         visible = torch.ones_like(texts, dtype=torch.bool)
         visible[:, 1:] = texts[:, :-1] != PAD
