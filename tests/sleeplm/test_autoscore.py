@@ -255,7 +255,22 @@ def test_breathing_without_eeg_is_polygraphy_and_without_belts_has_no_types(
 
 
 @pytest.mark.slow
-def test_a_recording_of_14_hours_and_one_without_sleep_are_scored() -> None:
+def test_a_night_without_sleep_has_no_breathing_events_and_no_index(
+    night: tuple[Recording, Scoring], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sure = np.tile(np.array([1, 0, 0, 0, 0], np.float32), (HOUR, 1))
+    monkeypatch.setattr("sleeplm.autoscore.stage", lambda usable, metadata: (("W",) * HOUR, sure))
+    recording = only(night[0], "EEG_C4_A1", "AF", "THX", "SPO2")
+    scoring = autoscore(recording)
+    assert scoring.events_of(("obstructive_apnea", "central_apnea", "hypopnea", "rera")) == ()
+    summary = summarize(scoring, recording)
+    assert summary.ahi.value is None
+    assert summary.ahi.note == "no epoch is scored as sleep"
+    assert "ahi_range" not in summary.details
+
+
+@pytest.mark.slow
+def test_a_recording_of_14_hours_is_scored() -> None:
     from train.simulate import simulate_night
 
     made = simulate_night(2, hours=14.0, ahi=5)
@@ -264,20 +279,3 @@ def test_a_recording_of_14_hours_and_one_without_sleep_are_scored() -> None:
     scoring = autoscore(long)
     assert scoring.n_epochs == 14 * 120
     assert summarize(scoring, long).ahi.value is not None
-    awake = autoscore(replace_with_wake(made))
-    summary = summarize(awake, replace_with_wake(made))
-    asleep = sum(stage not in ("W", "unscored") for stage in awake.stages)
-    assert asleep < 0.2 * awake.n_epochs or summary.tst.value
-
-
-def replace_with_wake(made) -> Recording:  # type: ignore[no-untyped-def]
-    """An hour of the wake epochs of a night, one after the other."""
-    wake = [index for index, stage in enumerate(made.scoring.stages) if stage == "W"]
-    chosen = np.resize(np.array(wake), HOUR)
-    names = ("EEG_C4_A1", "EOG_L", "EMG_CHIN", "AF", "SPO2")
-    return Recording.from_signals(
-        {
-            name: np.asarray(made.signals[name]).reshape(-1, PER_EPOCH)[chosen].ravel()
-            for name in names
-        }
-    )
