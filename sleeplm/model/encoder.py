@@ -104,8 +104,8 @@ class RotaryEmbedding(nn.Module):
             self.register_buffer("freqs", rope_frequencies(head_dim))
 
     def turns(self, length: int) -> Tensor:
-        """Unit complex numbers [length, d/2] of the angles; of a fixed series computed once."""
-        if isinstance(self.freqs, nn.Parameter):
+        """Cosine and sine [length, d/2, 2] of the angles; of a fixed series computed once."""
+        if isinstance(self.freqs, nn.Parameter) or torch.compiler.is_compiling():
             return self._compute(length)
         kept = self._turns
         if kept is None or kept.shape[0] != length or kept.device != self.freqs.device:
@@ -118,7 +118,7 @@ class RotaryEmbedding(nn.Module):
         freqs = self.freqs.float()
         positions = torch.arange(length, dtype=torch.float32, device=freqs.device)
         angles = torch.outer(positions, freqs)
-        return torch.complex(angles.cos(), angles.sin())
+        return torch.stack((angles.cos(), angles.sin()), dim=-1)
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         self._turns = None
@@ -133,10 +133,16 @@ def rope_frequencies(head_dim: int) -> Tensor:
 def rotate(x: Tensor, turns: Tensor) -> Tensor:
     """Turn the interleaved pairs (2j, 2j+1) of x [..., L, d] by their angles, in float32.
 
-    A pair times a unit complex number is (even·cos − odd·sin, even·sin + odd·cos).
+    A pair times a unit complex number is (even·cos − odd·sin, even·sin + odd·cos): one product
+    where complex numbers are at hand, written out where the compiler knows none.
     """
-    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
-    return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)
+    pairs = x.float().unflatten(-1, (-1, 2))
+    if torch.compiler.is_compiling():
+        (even, odd), (cos, sin) = pairs.unbind(-1), turns.unbind(-1)
+        turned = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
+    else:
+        turned = torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(turns))
+    return turned.flatten(-2).to(x.dtype)
 
 
 class RotaryAttention(nn.Module):

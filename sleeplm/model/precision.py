@@ -84,7 +84,7 @@ def prepare(
     if compiled:
         encoder = model.biosignals
         encoder.contextualise = torch.compile(  # type: ignore[method-assign]
-            encoder.contextualise, dynamic=True
+            encoder.contextualise
         )
     return dtype
 
