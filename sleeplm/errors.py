@@ -1,4 +1,4 @@
-"""The error family: every message is one line that names the file, field or value and what to do."""
+"""The error family: each message is one line that names the file, field or value, and a remedy."""
 
 __all__ = [
     "CaptionError",

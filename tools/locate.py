@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sleeplm.errors import SleepLMError
 from sleeplm.scoring import EPOCH_S, RESPIRATORY_KINDS, Event
 from tools.arguments import LocateArguments, Order
 from tools.artifacts import EventList, Evidence, FoundEvent
@@ -223,14 +224,24 @@ def _rates(
 
 
 def _other_events(facts: NightFacts, kinds: tuple[str, ...]) -> dict[str, tuple[Event, ...]]:
-    """Events of the other witnesses that have spoken already, where they sought the kinds."""
-    return {
-        source: facts.night.scorings[source].events_of(kinds)
-        for source in ("expert", "automatic", "model")
-        if source != facts.event_source
-        and facts.night.at_hand(source)
-        and facts.night.scorings[source].looked_for(kinds)
-    }
+    """Events of the other witnesses, where they sought the kinds.
+
+    Those that have spoken already are named. Where no expert did, the model is asked too: two
+    machines that disagree are what a reader of the count has to know.
+    """
+    others = {}
+    for source in ("expert", "automatic", "model"):
+        asked = source == "model" and facts.event_source == "automatic"
+        if source == facts.event_source or not (asked or facts.night.at_hand(source)):
+            continue
+        try:
+            scoring = facts.night.scorings[source]
+        except SleepLMError:
+            # A second witness that cannot speak (no weights) must not silence the first.
+            continue
+        if scoring.looked_for(kinds):
+            others[source] = scoring.events_of(kinds)
+    return others
 
 
 def _witnessed(event: FoundEvent, others: dict[str, tuple[Event, ...]]) -> FoundEvent:
