@@ -14,9 +14,8 @@ from tools.report import quantity_of
 from tools.store import CaseRow, CaseStore
 
 if TYPE_CHECKING:
-    from sleeplm.reader import SleepLM
-
     from sleeplm.night import Night
+    from sleeplm.reader import SleepLM
     from tools.session import Session
 
 __all__ = ["compared", "epoch_facts", "index_night", "night_facts", "night_vector", "open_store"]
