@@ -33,6 +33,9 @@ RATIO = 2.0
 LEAST_POSITION_MIN = 15.0
 LEAST_REM_MIN = 30.0
 LOW_EFFICIENCY_PCT = 74.0
+LEAST_SLEEP_MIN = 30.0
+"""Sleep from which an AHI is given a word: a few events in minutes of sleep make any rate (the
+limit is this program's choice)."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +72,15 @@ def severity_word(ahi: float) -> str:
     return next(word for upper, word in AHI_BANDS if ahi < upper)
 
 
-def judged(ahi: Quantity, typed_apneas: Mapping[str, int]) -> Severity:
+def judged(ahi: Quantity, tst: Quantity, typed_apneas: Mapping[str, int]) -> Severity:
     """Severity of an AHI and whether the apneas are mostly central.
 
     Parameters
     ----------
     ahi : Quantity
         Apneas and hypopneas as scored, per hour of sleep.
+    tst : Quantity
+        Total sleep time, minutes; the AHI gets no word below :data:`LEAST_SLEEP_MIN`.
     typed_apneas : mapping of kind → number in sleep
         Obstructive, central and mixed apneas; empty where central ones were not told apart.
     """
@@ -87,6 +92,14 @@ def judged(ahi: Quantity, typed_apneas: Mapping[str, int]) -> Severity:
             rule=rule,
             source=AHI_BANDS_SOURCE,
             note=f"the AHI is not known: {ahi.note}",
+        )
+    if tst.value is None or tst.value < LEAST_SLEEP_MIN:
+        return Severity(
+            word=None,
+            predominance=None,
+            rule=rule,
+            source=AHI_BANDS_SOURCE,
+            note=f"less than {LEAST_SLEEP_MIN:g} min of sleep: too little to name a severity",
         )
     total = sum(typed_apneas.values())
     predominance, note = None, "no typed apnea: central or obstructive is not judged"

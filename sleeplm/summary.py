@@ -241,7 +241,7 @@ class _Summarizer:
             **self.fields,
             scorer={"kind": scorer.kind, "name": scorer.name, "version": scorer.version},
             rules=self.rules(),
-            severity=judged(self.fields["ahi"], typed),
+            severity=judged(self.fields["ahi"], self.fields["tst"], typed),
             insights=[],
             missing=[],
         )

@@ -251,9 +251,18 @@ def test_what_nobody_scored_is_null_and_not_zero():
         assert summary.severity.word is None
     assert stages_only.arousal_index.value is None
     assert arousals_only.arousal_index.value == pytest.approx(60 / 20)
-    looked = summarize(Scoring(("N2",) * 40), recording_of(40))
+    looked = summarize(Scoring(("N2",) * 80), recording_of(80))
     assert looked.ahi.value == 0
     assert looked.severity.word == "none"
+
+
+def test_a_few_minutes_of_sleep_give_a_rate_but_no_severity():
+    apnea = (Event("obstructive_apnea", 30.0, 15.0),)
+    short = summarize(Scoring(("N2",) * 59, apnea), recording_of(59))
+    assert short.ahi.value == pytest.approx(60 / 29.5)
+    assert short.severity.word is None
+    assert "less than 30 min of sleep" in short.severity.note
+    assert summarize(Scoring(("N2",) * 60, apnea), recording_of(60)).severity.word == "none"
 
 
 def test_apneas_that_a_scorer_cannot_tell_are_named_and_not_zero():
