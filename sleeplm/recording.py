@@ -532,10 +532,11 @@ def _open_with_mne(path: Path) -> BaseRaw:
             warnings.simplefilter("ignore")
             return mne.io.read_raw(path, preload=False, verbose="ERROR")
     except Exception as error:  # every reader of MNE fails in its own way
-        reason = str(error).strip().splitlines()
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        if reason.startswith("Unsupported file type"):
+            reason = "neither EDF nor BDF by its content, nor another known format by its name"
         raise RecordingError(
-            f"{path.name}: not a recording that can be read "
-            f"({reason[0][:160] if reason else type(error).__name__}); use EDF or BDF"
+            f"{path.name}: not a recording that can be read ({reason}); use EDF or BDF"
         ) from error
 
 

@@ -18,6 +18,8 @@ _FASTEST_FALL_PCT_PER_S = 4.0
 #: A rise of more than one display step ends a fall: the last digit flickers.
 _REVERSAL_PCT = 1.5
 _LONGEST_FALL_S = 120
+#: A file keeps 16 bits of a wide range: a fall of 3 points may be stored as 2.998.
+_ROUNDING_PCT = 0.05
 _LONGEST_RECOVERY_S = 120
 
 
@@ -108,7 +110,7 @@ def _falls(values: np.ndarray, drop_pct: float) -> list[tuple[int, int, float, f
         first = max(peak, index - _LONGEST_FALL_S)
         baseline = float(values[first : index + 1].max())
         nadir = float(values[index])
-        if baseline - nadir < drop_pct - 1e-6:
+        if baseline - nadir < drop_pct - _ROUNDING_PCT:
             continue
         onset = first + int(np.flatnonzero(values[first : index + 1] >= baseline - 0.25)[-1])
         next_peak = turns[number + 1][0] if number + 1 < len(turns) else len(values) - 1

@@ -220,6 +220,16 @@ def test_what_is_no_desaturation_is_not_counted(spo2: np.ndarray) -> None:
     assert desaturations(spo2) == []
 
 
+def test_a_fall_of_three_points_counts_when_the_file_rounds_it() -> None:
+    spo2 = np.concatenate([np.full(60, 96.0), np.full(20, 93.0), np.full(60, 96.0)])
+    # 16 bits over 0–200 %, off the whole percents.
+    step = 200 / 65535
+    stored = np.round((spo2 + 0.0013) / step) * step
+    assert 2.99 < stored[0] - stored[70] != 3.0
+    assert len(desaturations(spo2)) == len(desaturations(stored)) == 1
+    assert desaturations(np.where(spo2 < 96, 93.1, 96.0)) == []
+
+
 def test_desaturations_refuse_a_drop_that_flicker_reaches() -> None:
     with pytest.raises(ValueError, match="drop_pct is 1"):
         desaturations(np.full(100, 96.0), drop_pct=1)
