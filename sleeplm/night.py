@@ -20,7 +20,15 @@ import numpy as np
 
 from sleeplm.cache import NightCache, cache_folder
 from sleeplm.errors import QueryError, ScoringError, SleepLMError
-from sleeplm.scoring import EPOCH_S, STAGES, UNSCORED, Event, Scorer, Scoring
+from sleeplm.scoring import (
+    EPOCH_S,
+    RESPIRATORY_KINDS,
+    STAGES,
+    UNSCORED,
+    Event,
+    Scorer,
+    Scoring,
+)
 
 if TYPE_CHECKING:
     from sleeplm.physiology import NightMeasurements
@@ -55,7 +63,6 @@ NEEDED_CHANNELS = {
     "desaturation": (("SPO2",),),
     "arousal": (("EEG_C3_A2", "EEG_C4_A1"),),
 }
-_BREATHING = ("obstructive_apnea", "central_apnea", "mixed_apnea", "hypopnea")
 
 
 @dataclass(frozen=True)
@@ -586,14 +593,14 @@ def _one_breathing_event_at_a_time(events: list[Event]) -> list[Event]:
     several; counting each would double the AHI.
     """
     breathing = sorted(
-        (event for event in events if event.kind in _BREATHING),
+        (event for event in events if event.kind in RESPIRATORY_KINDS),
         key=lambda event: -(event.confidence or 0.0),
     )
     kept: list[Event] = []
     for event in breathing:
         if not any(_overlap(event, other) > 0.5 for other in kept):
             kept.append(event)
-    return [event for event in events if event.kind not in _BREATHING] + kept
+    return [event for event in events if event.kind not in RESPIRATORY_KINDS] + kept
 
 
 def _overlap(one: Event, other: Event) -> float:
