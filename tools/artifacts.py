@@ -15,7 +15,9 @@ __all__ = [
     "Artifact",
     "Case",
     "Description",
+    "Disagreement",
     "EpochCaption",
+    "EpochValue",
     "EventList",
     "Evidence",
     "Failure",
@@ -23,6 +25,7 @@ __all__ = [
     "MeasuredField",
     "NightReport",
     "ScopeView",
+    "ScoredView",
     "SimilarCases",
     "Source",
     "StageShare",
@@ -90,10 +93,18 @@ class EpochCaption(BaseModel):
     text: str
 
 
+class EpochValue(BaseModel):
+    """A measured value of one epoch (number from 1), in the unit of its field."""
+
+    epoch: int
+    value: float
+
+
 class MeasuredField(BaseModel):
     """One measurement over the epochs in scope; ``trend`` compares the last with the first third.
 
-    ``lowest_epoch`` and ``highest_epoch`` are the numbers of the epochs that hold the extremes.
+    ``lowest_epoch`` and ``highest_epoch`` are the numbers of the epochs that hold the extremes;
+    ``outliers`` are the farthest of the ``n_outliers`` epochs that lie far off the median.
     """
 
     field: str
@@ -108,6 +119,8 @@ class MeasuredField(BaseModel):
     first_third: float | None = None
     last_third: float | None = None
     trend: Literal["rising", "falling", "steady"] | None = None
+    n_outliers: int = 0
+    outliers: list[EpochValue] = []
 
 
 class StageShare(BaseModel):
@@ -118,8 +131,37 @@ class StageShare(BaseModel):
     percent: float
 
 
+class ScoredView(BaseModel):
+    """What one witness scored in the epochs in scope.
+
+    ``counts`` holds the kinds of event that belong to the system and that the witness looked for,
+    with how many of them begin in scope; ``not_looked_for`` the others.
+    """
+
+    source: str
+    stages: list[StageShare] = []
+    counts: dict[str, int] = {}
+    not_looked_for: list[str] = []
+    sleep_hours: float = 0.0
+    text: str
+
+
+class Disagreement(BaseModel):
+    """Where the model's words on an epoch are not what was measured or scored there."""
+
+    epoch: int
+    onset_s: float
+    clock: str
+    field: str = Field(description="measured field, or stage, position, events")
+    unit: str = ""
+    stated: str = Field(description="what the model wrote, as value or word")
+    found: str = Field(description="what the other source has")
+    against: str = Field(description="measured, expert or automatic")
+    text: str
+
+
 class Description(Artifact):
-    """Result of ``describe_system``: model text and measured values, apart and named."""
+    """Result of ``describe_system``: model text, measured values and scorings, apart and named."""
 
     tool: Literal["describe_system"] = "describe_system"
     system: str
@@ -129,6 +171,11 @@ class Description(Artifact):
     shares: list[StageShare] = []
     shares_source: str | None = None
     missing: list[str] = Field(default=[], description="channels that were not recorded")
+    scored: list[ScoredView] = Field(
+        default=[], description="each scoring at hand, for the same epochs; the preferred first"
+    )
+    stated_numbers: int = Field(default=0, description="numbers of the captions that were compared")
+    disagreements: list[Disagreement] = []
 
 
 class FoundEvent(BaseModel):

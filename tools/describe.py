@@ -10,14 +10,33 @@ import numpy as np
 
 from sleeplm.errors import CaptionError, WeightsError
 from sleeplm.physiology.fields import FIELDS, FIELDS_OF_SYSTEM
-from sleeplm.scoring import EPOCH_S, RESPIRATORY_KINDS, SLEEP_STAGES, STAGES, UNSCORED
+from sleeplm.scoring import EPOCH_S, RESPIRATORY_KINDS, UNSCORED
 from tools.arguments import DescribeArguments, System
-from tools.artifacts import Description, EpochCaption, Evidence, MeasuredField, StageShare
+from tools.artifacts import (
+    Description,
+    EpochCaption,
+    EpochValue,
+    Evidence,
+    MeasuredField,
+    ScoredView,
+    StageShare,
+)
 from tools.calling import sleep_tool
-from tools.facts import NightFacts, counted
+from tools.facts import NightFacts
 from tools.failures import CannotAnswer
+from tools.stated import compare_caption
+from tools.witnesses import (
+    KINDS_OF_SYSTEM,
+    counts_text,
+    scored_view,
+    scorings_at_hand,
+    share_text,
+    shares,
+    stage_differences,
+)
 
 if TYPE_CHECKING:
+    from sleeplm.scoring import Event, Scoring
     from tools.session import Session
     from tools.when import Scope
 
@@ -31,6 +50,13 @@ LEAST_FOR_TREND = 9
 TREND_SHARE = 0.10
 #: … or, of a saturation, of this many percentage points.
 TREND_SPO2_POINTS = 1.0
+#: An outlier lies this many robust standard deviations (1.4826 MAD) off the median, in a scope of
+#: at least so many epochs; the farthest few are named.
+OUTLIER_DEVIATIONS = 5.0
+LEAST_FOR_OUTLIERS = 20
+MOST_OUTLIERS = 3
+#: Disagreements of the captions that the text lists; the artifact holds all.
+MOST_DISAGREEMENTS = 4
 
 _OXIMETRY = ("spo2_mean_pct", "spo2_min_pct")
 _LABELS = {
@@ -78,7 +104,10 @@ def describe(session: Session, arguments: DescribeArguments) -> Description:
     -------
     Description
         Up to three model captions (every epoch of a short part; of a long one the most typical
-        epoch of each third), and measured medians, ranges and trends over all epochs in scope.
+        epoch of each third); measured medians, ranges, trends and outliers over all epochs in
+        scope; what each scoring at hand holds for the same epochs; and where the captions say
+        something else. A scoring is made only where the question needs one (a stage in ``when``,
+        or the system ``stage_event``).
 
     Raises
     ------
@@ -86,8 +115,13 @@ def describe(session: Session, arguments: DescribeArguments) -> Description:
         The part is not in the night, or none of the system's channels was recorded.
     """
     system = arguments.system
-    # Events, which may need the model's whole reading, matter to one system only.
-    facts = NightFacts.of(session, RESPIRATORY_KINDS if system == "stage_event" else None)
+    if system == "stage_event":
+        # Events, which may need the model's whole reading, matter to one system only.
+        facts = NightFacts.of(session, RESPIRATORY_KINDS)
+    elif arguments.when is not None and arguments.when.stage is not None:
+        facts = NightFacts.of(session)
+    else:
+        facts = NightFacts.at_hand(session)
     scope = facts.scope(arguments.when)
     columns = _columns(facts, scope, system)
     missing = _missing(facts, system)
@@ -100,8 +134,15 @@ def describe(session: Session, arguments: DescribeArguments) -> Description:
     except (CaptionError, WeightsError):
         # What is measured needs no model.
         captions = []
+    witnesses = scorings_at_hand(session)
+    if system == "stage_event":
+        # Where an expert scored stages only, the events are another witness's.
+        others = {kind: one for kind, one in witnesses.items() if kind != facts.event_source}
+        witnesses = {facts.event_source: facts.scoring, **others}
+    scored = [_scored(facts, scope, system, *witness) for witness in witnesses.items()]
+    sources = ["model"] * bool(captions) + ["measured"] * (system != "stage_event")
     result = Description(
-        source="model, measured" if system != "stage_event" else f"model, {facts.stage_source}",
+        source=", ".join(dict.fromkeys([*sources, *(view.source for view in scored)])),
         night=facts.night.id,
         text="",
         scope=facts.view(scope),
@@ -109,38 +150,104 @@ def describe(session: Session, arguments: DescribeArguments) -> Description:
         captions=captions,
         measured=[_measured(column) for column in columns],
         missing=missing,
+        scored=scored,
     )
-    lines = [f"{_title(system)} in {scope.text} ({_epoch_count(len(scope.epochs))})."]
-    result.evidence = [_caption_evidence(caption) for caption in result.captions]
+    for caption in captions:
+        compared, differing = compare_caption(caption, facts, witnesses, _label)
+        result.stated_numbers += compared
+        result.disagreements += differing
     if system == "stage_event":
         result.shares, result.shares_source = _stage_shares(facts, scope), facts.stage_source
-        lines.append(f"Stages [{facts.stage_source}]: {_share_text(result.shares)}.")
-        lines.append(_event_text(facts, scope))
     elif system == "somatic" and any(facts.positions):
         result.shares, result.shares_source = _position_shares(facts, scope), "measured"
-        lines.append(f"Body position [measured]: {_share_text(result.shares)}.")
+    result.evidence = [_caption_evidence(caption) for caption in result.captions]
+    result.evidence += [_measured_evidence(facts, field) for field in result.measured]
+    result.evidence += [_share_evidence(share, result.shares_source) for share in result.shares]
+    result.evidence += [_scored_evidence(view) for view in scored]
+    differences = stage_differences(witnesses, scope.epochs)
+    result.text = "\n".join(_lines(facts, scope, result, differences))
+    return result
+
+
+def _lines(
+    facts: NightFacts, scope: Scope, result: Description, differences: list[str]
+) -> list[str]:
+    """The text for the LLM: measured, scored and the model's words, each under its name."""
+    system = result.system
+    lines = [f"{_title(system)} in {scope.text} ({_epoch_count(len(scope.epochs))})."]
+    others = result.scored
+    if system == "stage_event":
+        own, *others = result.scored
+        lines.append(f"Stages [{facts.stage_source}]: {share_text(result.shares)}.")
+        lines.append(
+            f"Events that begin here [{facts.event_source}]: "
+            f"{_event_counts(own)}; {own.sleep_hours:.2f} h of sleep."
+        )
+    elif result.shares:
+        lines.append(f"Body position [measured]: {share_text(result.shares)}.")
     if result.measured:
         lines.append("Measured over these epochs:")
         lines += [f"- {_measured_text(facts, field)}" for field in _stated(result.measured)]
-    result.evidence += [_measured_evidence(facts, field) for field in result.measured]
-    result.evidence += [_share_evidence(share, result.shares_source) for share in result.shares]
+    for view in others:
+        lines.append(f"Scored for the same epochs [{view.source}]: {view.text}.")
+    if not result.scored:
+        lines.append("No scoring is at hand, and none was made for a description.")
+    lines += [f"{difference}." for difference in differences]
     if result.captions:
         chosen = "each epoch" if len(scope.epochs) <= MOST_CAPTIONS else "the most typical epochs"
         lines.append(f"The model's own words on {chosen} [model]:")
-        lines += [f"- epoch {c.epoch}, {c.clock}, {c.stage}: {c.text}" for c in result.captions]
+        lines += [f"- {_caption_line(caption)}" for caption in result.captions]
+        lines += _comparison_lines(result)
     else:
         lines.append("The model's own words are not available.")
-    if missing:
-        lines.append(f"Not recorded: {', '.join(missing)}.")
-    result.text = "\n".join(lines)
-    return result
+    if result.missing:
+        lines.append(f"Not recorded: {', '.join(result.missing)}.")
+    return lines
+
+
+def _caption_line(caption: EpochCaption) -> str:
+    stage = "" if caption.stage == UNSCORED else f", {caption.stage}"
+    return f"epoch {caption.epoch}, {caption.clock}{stage}: {caption.text}"
+
+
+def _comparison_lines(result: Description) -> list[str]:
+    if result.disagreements:
+        shown = result.disagreements[:MOST_DISAGREEMENTS]
+        more = len(result.disagreements) - len(shown)
+        lead = "Where these words are not what was measured or scored"
+        lines = [f"{lead}{f' (and {more} more)' if more else ''}:"]
+        return lines + [f"- {one.text}" for one in shown]
+    if result.stated_numbers:
+        count = result.stated_numbers
+        what = "number" if count == 1 else "numbers"
+        return [f"The {count} {what} in these words that can be checked agree with the measured."]
+    return []
+
+
+def _event_counts(view: ScoredView) -> str:
+    return counts_text(view) if any(view.counts.values()) else "none"
+
+
+def _scored(
+    facts: NightFacts, scope: Scope, system: System, source: str, scoring: Scoring
+) -> ScoredView:
+    """What a witness scored in the epochs in scope; others than the preferred by time alone."""
+
+    def begins_here(event: Event) -> bool:
+        if scoring is facts.scoring:
+            return scope.holds(event, scoring, facts.positions)
+        index = int(event.onset_s // EPOCH_S)
+        return 0 <= index < len(scope.mask) and bool(scope.mask[index])
+
+    inside = [event for event in scoring.events if begins_here(event)]
+    return scored_view(source, scoring, scope.epochs, KINDS_OF_SYSTEM[system], inside)
 
 
 def _epoch_count(count: int) -> str:
     return f"{count} epoch" if count == 1 else f"{count} epochs"
 
 
-def _title(system: System) -> str:
+def _title(system: str) -> str:
     return {"stage_event": "Stages and events"}.get(system, f"{system.capitalize()} system")
 
 
@@ -235,6 +342,7 @@ def _measured(column: _Column) -> MeasuredField:
         thirds = np.array_split(values, 3)
         first, last = float(np.median(thirds[0])), float(np.median(thirds[2]))
         trend = _trend(column.name, first, last)
+    outliers = _outliers(column)
     return MeasuredField(
         field=column.name,
         label=_label(column.name),
@@ -248,7 +356,25 @@ def _measured(column: _Column) -> MeasuredField:
         first_third=None if first is None else round(first, 2),
         last_third=None if last is None else round(last, 2),
         trend=trend,
+        n_outliers=len(outliers),
+        outliers=outliers[:MOST_OUTLIERS],
     )
+
+
+def _outliers(column: _Column) -> list[EpochValue]:
+    """Epochs far off the median, the farthest first; none where the spread is not known."""
+    if len(column.values) < LEAST_FOR_OUTLIERS:
+        return []
+    gap = np.abs(column.values - np.median(column.values))
+    deviation = 1.4826 * float(np.median(gap))
+    if deviation == 0:
+        return []
+    far = np.flatnonzero(gap > OUTLIER_DEVIATIONS * deviation)
+    far = far[np.argsort(-gap[far], kind="stable")]
+    return [
+        EpochValue(epoch=int(column.epochs[i]) + 1, value=round(float(column.values[i]), 2))
+        for i in far
+    ]
 
 
 def _trend(name: str, first: float, last: float) -> Literal["rising", "falling", "steady"]:
@@ -300,41 +426,23 @@ def _measured_text(facts: NightFacts, field: MeasuredField) -> str:
             f", {field.trend}: {field.first_third:.{digits}f}{unit} in the first third, "
             f"{field.last_third:.{digits}f}{unit} in the last"
         )
+    if field.outliers:
+        named = ", ".join(
+            f"{one.value:.{digits}f}{unit} ({where(one.epoch)})" for one in field.outliers
+        )
+        count = f"{field.n_outliers} outlying epoch{'s' if field.n_outliers != 1 else ''}"
+        text += f"; {count}, the farthest {named}"
     return f"{text} [measured]"
 
 
 def _stage_shares(facts: NightFacts, scope: Scope) -> list[StageShare]:
-    counts = Counter(facts.stage(epoch) for epoch in scope.epochs)
-    return _shares({stage: counts[stage] for stage in (*STAGES, UNSCORED) if counts[stage]})
+    own = scored_view(facts.stage_source, facts.scoring, scope.epochs, (), ())
+    return own.stages
 
 
 def _position_shares(facts: NightFacts, scope: Scope) -> list[StageShare]:
     counts = Counter(facts.positions[epoch] or "unknown" for epoch in scope.epochs)
-    return _shares(dict(counts.most_common()))
-
-
-def _shares(counts: dict[str, int]) -> list[StageShare]:
-    total = sum(counts.values())
-    return [
-        StageShare(name=name, minutes=count * EPOCH_S / 60, percent=round(100.0 * count / total, 1))
-        for name, count in counts.items()
-    ]
-
-
-def _share_text(shares: list[StageShare]) -> str:
-    return ", ".join(
-        f"{share.name} {share.minutes:.1f} min ({share.percent:.1f} %)" for share in shares
-    )
-
-
-def _event_text(facts: NightFacts, scope: Scope) -> str:
-    inside = [e for e in facts.scoring.events if scope.holds(e, facts.scoring, facts.positions)]
-    if not inside:
-        return f"Events that begin here [{facts.event_source}]: none."
-    counts = Counter(event.kind for event in inside)
-    named = ", ".join(counted(count, kind) for kind, count in counts.most_common())
-    sleep_h = sum(facts.stage(e) in SLEEP_STAGES for e in scope.epochs) * EPOCH_S / 3600
-    return f"Events that begin here [{facts.event_source}]: {named}; {sleep_h:.2f} h of sleep."
+    return shares(dict(counts.most_common()))
 
 
 def _caption_evidence(caption: EpochCaption) -> Evidence:
@@ -368,6 +476,17 @@ def _measured_evidence(facts: NightFacts, field: MeasuredField) -> Evidence:
     )
 
 
+def _scored_evidence(view: ScoredView) -> Evidence:
+    return Evidence(
+        kind="quantity",
+        source=view.source,
+        text=view.text,
+        value=float(sum(view.counts.values())) if view.counts else None,
+        unit="events" if view.counts else "",
+        field="scored",
+    )
+
+
 def _share_evidence(share: StageShare, source: str | None) -> Evidence:
     return Evidence(
         kind="quantity",
@@ -384,7 +503,8 @@ describe_system = sleep_tool(
     DescribeArguments,
     describe,
     "Describe one system (brain, cardiac, respiratory, somatic, stage_event) of the open night, "
-    "over the whole night or a part of it: the model's own words on typical epochs, and measured "
-    "medians, ranges and trends. Use it for what the brain, heart, breathing, muscles or position "
-    "do, and for heart rate, SpO2 or band power over a part of the night.",
+    "over the whole night or a part of it: the model's own words on typical epochs, measured "
+    "medians, ranges, trends and outliers, what each scoring at hand holds for the same epochs, "
+    "and where the model's words differ from these. Use it for what the brain, heart, breathing, "
+    "muscles or position do, and for heart rate, SpO2 or band power over a part of the night.",
 )

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sleeplm.errors import ScoringError
-from sleeplm.scoring import EPOCH_S, RESPIRATORY_KINDS, SLEEP_STAGES, UNSCORED, Event
+from sleeplm.scoring import EPOCH_S, RESPIRATORY_KINDS, SLEEP_STAGES, UNSCORED, Event, Scoring
 from tools.artifacts import Evidence, FoundEvent, ScopeView
 from tools.when import Scope, When, resolve
+from tools.witnesses import scorings_at_hand
 
 if TYPE_CHECKING:
     from sleeplm.night import Night
-    from sleeplm.scoring import Scoring
     from tools.session import Session
 
 __all__ = [
@@ -78,6 +78,18 @@ class NightFacts:
             )
             return cls(night, merged, read.scorer.kind, source)
         return cls(night, scoring, source, source)
+
+    @classmethod
+    def at_hand(cls, session: Session) -> NightFacts:
+        """Facts by the preferred scoring that exists already; where none does, without stages.
+
+        A description needs no scoring, so none is made for it.
+        """
+        night = session.night
+        for source, scoring in scorings_at_hand(session).items():
+            return cls(night, scoring, source, source)
+        unstaged = Scoring(stages=(UNSCORED,) * night.n_epochs, has_events=False)
+        return cls(night, unstaged, "", "")
 
     @cached_property
     def positions(self) -> list[str | None]:
