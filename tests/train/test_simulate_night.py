@@ -286,7 +286,7 @@ def test_insomnia_costs_sleep() -> None:
 
 def test_a_condition_brings_its_own_ahi() -> None:
     for name in ("healthy", "osa"):
-        assert simulate_night(1, hours=0.5, condition=name).meta["ahi"] == CONDITIONS[name]
+        assert simulate_night(1, hours=0.5, condition=name).meta["ahi"] == CONDITIONS[name].ahi
     assert simulate_night(1, hours=0.5).meta["ahi"] == 20
 
 

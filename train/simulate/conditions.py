@@ -1,0 +1,127 @@
+"""Conditions by name: what makes one sleeper's night differ from another's, as one table.
+
+Index values are typical of clinical series (AASM severity bands of the AHI: 5, 15, 30; a periodic
+limb movement index above 15 is raised in adults); ages and saturations are plausible middles, not
+means of a cohort. A night draws its own values around them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sleeplm.errors import QueryError
+from train.simulate.breathing import Placement
+from train.simulate.hypnogram import SleepProfile
+
+__all__ = ["CONDITIONS", "Condition", "condition_named"]
+
+Weights = tuple[float, float, float, float, float]
+RIGHT, LEFT, SUPINE, PRONE = 0, 1, 2, 3
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Causes of a night; stage tuples are W N1 N2 N3 R.
+
+    Parameters
+    ----------
+    ahi : float
+        Apneas and hypopneas an hour of sleep where none is asked for.
+    age_y : float
+        Age where none is asked for.
+    sleep_onset_min, fragmentation, deep_sleep, wake_bout, rem_sleep : float
+        See :class:`~train.simulate.hypnogram.SleepProfile`; breathing events fragment sleep and
+        cost deep sleep beyond these.
+    shares : tuple of 4 floats, or None
+        Proportions of obstructive, central and mixed apneas and hypopneas; None lets obstructive
+        apneas gain on hypopneas with the AHI.
+    stage_weight, supine_weight : where events fall
+        Relative rates by stage, and on the back against other postures.
+    posture_shares : tuple of 4 floats
+        Right, left, supine, prone.
+    arousals_per_h : float
+        Spontaneous arousals.
+    plm_per_h, leg_movements_per_h : float
+        Periodic and single leg movements an hour of sleep.
+    plm_arousal_share : float
+        Periodic movements that come with an arousal.
+    """
+
+    ahi: float
+    age_y: float = 35.0
+    sleep_onset_min: float = 11.0
+    fragmentation: float = 1.0
+    deep_sleep: float = 1.0
+    wake_bout: float = 1.0
+    shares: tuple[float, float, float, float] | None = None
+    stage_weight: Weights = (0.0, 1.2, 1.0, 0.35, 1.6)
+    supine_weight: float = 2.0
+    posture_shares: tuple[float, float, float, float] = (0.26, 0.26, 0.40, 0.08)
+    arousals_per_h: float = 9.0
+    plm_per_h: float = 0.0
+    leg_movements_per_h: float = 3.0
+    plm_arousal_share: float = 0.3
+
+    def profile(self, ahi: float) -> SleepProfile:
+        """The hypnogram's parameters: breathing events fragment sleep and cost deep sleep."""
+        return SleepProfile(
+            sleep_onset_min=self.sleep_onset_min,
+            fragmentation=self.fragmentation * (1 + ahi / 90),
+            deep_sleep=self.deep_sleep / (1 + ahi / 90),
+            wake_bout=self.wake_bout,
+        )
+
+    def placement(self, ahi: float) -> Placement:
+        """Kinds and places of breathing events."""
+        severe = min(ahi / 50.0, 1.0)
+        shares = self.shares or (
+            0.25 + 0.25 * severe,
+            0.05,
+            0.03 + 0.04 * severe,
+            0.67 - 0.29 * severe,
+        )
+        return Placement(shares, self.stage_weight, self.supine_weight)
+
+
+CONDITIONS: dict[str, Condition] = {
+    "healthy": Condition(ahi=2.0),
+    "osa": Condition(ahi=20.0),
+    "central": Condition(
+        ahi=20.0,
+        shares=(0.10, 0.58, 0.10, 0.22),
+        stage_weight=(0.0, 1.2, 1.0, 0.4, 0.3),
+        supine_weight=1.5,
+    ),
+    "rem_related": Condition(
+        ahi=12.0,
+        shares=(0.30, 0.03, 0.02, 0.65),
+        stage_weight=(0.0, 0.5, 0.5, 0.15, 14.0),
+        supine_weight=1.4,
+    ),
+    "supine_related": Condition(
+        ahi=18.0, supine_weight=12.0, posture_shares=(0.25, 0.25, 0.45, 0.05)
+    ),
+    "insomnia": Condition(
+        ahi=3.0,
+        sleep_onset_min=38.0,
+        fragmentation=1.7,
+        deep_sleep=0.8,
+        wake_bout=2.5,
+        arousals_per_h=14.0,
+    ),
+}
+
+
+def condition_named(name: str | None) -> Condition:
+    """The condition of this name; sleep apnea of the common kind where none is named.
+
+    Raises
+    ------
+    QueryError
+        No condition has this name.
+    """
+    if name is None:
+        return CONDITIONS["osa"]
+    if name not in CONDITIONS:
+        raise QueryError(f"condition {name!r} is not known; use one of {', '.join(CONDITIONS)}")
+    return CONDITIONS[name]
