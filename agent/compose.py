@@ -29,7 +29,15 @@ from agent.wording import (
     witness_note,
 )
 from sleeplm.summary import NightSummary
-from tools.artifacts import Description, EventList, Evidence, NightReport, SimilarCases
+from tools.artifacts import (
+    Description,
+    EventList,
+    Evidence,
+    NightReport,
+    ScoredView,
+    SimilarCases,
+)
+from tools.witnesses import counts_text
 
 __all__ = ["compose"]
 
@@ -135,7 +143,8 @@ def _with_source_note(text: str, found: EventList) -> str:
     if note := witness_note(found.source, found.other_sources):
         text += f" {note}"
     for source, count in found.other_sources.items():
-        text += f" The {source} scoring holds {count} in the whole night [{source}]."
+        there = " there" if scope_words(found.scope) else ""
+        text += f" The {source} scoring holds {count}{there} [{source}]."
     return text
 
 
@@ -388,11 +397,29 @@ def _one_description(found: Description) -> str:
     if clauses := _headline_clauses(found, 3):
         lead = f"{name[0].upper()}{name[1:]}{where}"
         sentences.append(f"{lead}: {'; '.join(clauses)} [measured].")
+    if found.system != "stage_event":
+        sentences += [_scored_sentence(view, found) for view in found.scored]
+    else:
+        sentences += [
+            f"The {v.source} scoring there: {v.text} [{v.source}]." for v in found.scored[1:]
+        ]
     if found.captions:
         sentences.append(f"SleepLM writes {_caption(found)} [model].")
+    if found.disagreements:
+        sentences.append(f"Its words differ from other sources at {found.disagreements[0].text}.")
     if found.missing:
         sentences.append(f"Not recorded: {', '.join(found.missing)}.")
     return " ".join(filter(None, sentences))
+
+
+def _scored_sentence(view: ScoredView, found: Description) -> str:
+    """What a witness scored there: its events, or the stage of a single epoch."""
+    counts = counts_text(view) if any(view.counts.values()) else ""
+    stage = ""
+    if found.scope is not None and found.scope.n_epochs == 1 and view.stages:
+        stage = f"stage {stage_word(view.stages[0].name)}"
+    told = ", ".join(filter(None, (stage, counts)))
+    return f"Scored there: {told} [{view.source}]." if told else ""
 
 
 def _brief_description(found: Description, with_caption: bool) -> str:

@@ -71,14 +71,21 @@ class LocateArguments(_Arguments):
     query: str = Field(
         min_length=1,
         max_length=200,
-        description="what to find, in words, e.g. 'obstructive apnea', 'desaturation', 'arousal'; "
-        "any other description is searched by the model",
+        description="what to find, in words, e.g. 'obstructive apnea', 'desaturation', 'arousal', "
+        "'tachycardia', 'position change', 'spindle'; any other description is searched by the "
+        "model",
     )
     when: When | None = Field(None, description="part of the night; omit for the whole night")
     limit: int = Field(20, ge=1, le=200, description="how many events to list; counts cover all")
     order: Order = Field("time", description="order of the listed events; deepest = lowest SpO2")
     min_duration_s: float | None = Field(
         None, ge=0, description="only events at least this long, in seconds"
+    )
+    max_duration_s: float | None = Field(
+        None, gt=0, description="only events at most this long, in seconds"
+    )
+    min_depth_pct: float | None = Field(
+        None, gt=0, le=100, description="only events with a fall of SpO2 of at least these points"
     )
     max_nadir_pct: float | None = Field(
         None, gt=0, le=100, description="only events whose lowest SpO2 is below this, in %"

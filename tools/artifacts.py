@@ -194,6 +194,8 @@ class FoundEvent(BaseModel):
     nadir_source: str | None = None
     confidence: float | None = None
     channel: str | None = None
+    detail: str | None = Field(default=None, description="typed terms of the event, in words")
+    depth_pct: float | None = Field(default=None, description="fall of SpO2 in points")
     also_seen_by: list[str] = Field(
         default=[], description="other scorings at hand with an overlapping event of the kind"
     )
@@ -220,7 +222,12 @@ class EventList(Artifact):
     by_position: dict[str, int] = {}
     per_hour_by_stage: dict[str, float] = {}
     per_hour_by_position: dict[str, float] = {}
-    other_sources: dict[str, int] = Field(default={}, description="counts by other scorings")
+    other_sources: dict[str, int] = Field(
+        default={}, description="counts by other scorings in the same part, with the same limits"
+    )
+    other_per_hour: dict[str, float] = Field(
+        default={}, description="their events in sleep per hour of their own sleep there"
+    )
     events: list[FoundEvent] = []
     reaching_in: list[FoundEvent] = Field(
         default=[], description="events that began before the scope and reach into it; not counted"

@@ -10,8 +10,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sleeplm.errors import ScoringError
-from sleeplm.scoring import EPOCH_S, RESPIRATORY_KINDS, SLEEP_STAGES, UNSCORED, Event, Scoring
+from sleeplm.hypopneas import fall_with, fall_within, stated_depth
+from sleeplm.scoring import (
+    EPOCH_S,
+    EVENT_KINDS,
+    RESPIRATORY_KINDS,
+    SLEEP_STAGES,
+    UNSCORED,
+    Event,
+    Scoring,
+)
 from tools.artifacts import Evidence, FoundEvent, ScopeView
+from tools.measured import measured_events
 from tools.when import Scope, When, resolve
 from tools.witnesses import scorings_at_hand
 
@@ -32,6 +42,14 @@ __all__ = [
 #: The fall in saturation follows a breathing event by the time blood takes from lung to finger.
 DESATURATION_DELAY_S = 30.0
 SIGNAL_RATE_HZ = 64.0
+#: Terms of an event that may be told: name in its evidence → (words, unit).
+_TERMS: dict[str, tuple[str, str]] = {
+    "flow_reduction_pct": ("flow reduced by", " %"),
+    "desaturation_pct": ("desaturation", " %"),
+    "effort_ratio": ("effort ratio", ""),
+    "phase_angle_deg": ("phase between the belts", " degrees"),
+    "rate_bpm": ("rate", " bpm"),
+}
 
 
 @dataclass(frozen=True)
@@ -58,20 +76,27 @@ class NightFacts:
         """Facts by the session's scoring.
 
         Where events of ``kinds`` are asked for and the scorer looked for none of them (a hypnogram
-        holds no events at all), desaturations are those measured in the SpO2, other events are the
+        holds no events at all), what the signals show by a rule is measured, other events are the
         automatic scoring's where that looked for them, else the model's; stages stay the scorer's.
         """
         night, scoring = session.night, session.scored()
         source = scoring.scorer.kind
-        if kinds and source != "model" and not any(scoring.looked_for(kind) for kind in kinds):
-            if tuple(kinds) == ("desaturation",) and night.recording.channel("SPO2") is not None:
+        kinds = [kind for kind in kinds or () if kind in EVENT_KINDS]
+        if kinds and not any(scoring.looked_for(kind) for kind in kinds):
+            measured = measured_events(night, kinds[0]) if len(kinds) == 1 else None
+            if measured is not None:
                 falls = replace(
                     scoring,
-                    events=_measured_desaturations(night),
+                    events=tuple(
+                        Event(e.kind, e.onset_s, e.duration_s, e.channel, None, e.evidence)
+                        for e in measured.events
+                    ),
                     has_events=True,
-                    scored_kinds=("desaturation",),
+                    scored_kinds=tuple(kinds),
                 )
                 return cls(night, falls, "measured", source)
+            if source == "model":
+                return cls(night, scoring, source, source)
             read = _who_looked_for(night, kinds, source)
             merged = replace(
                 scoring, events=read.events, has_events=True, scored_kinds=read.scored_kinds
@@ -142,7 +167,7 @@ class NightFacts:
         """bool [n_epochs]: scored as sleep."""
         return np.array([self.stage(i) in SLEEP_STAGES for i in range(self.night.n_epochs)], bool)
 
-    def found(self, event: Event, kind: str | None = None) -> FoundEvent:
+    def found(self, event: Event, kind: str | None = None, detail: str = "") -> FoundEvent:
         """A scored event with its stage, position and depth."""
         epoch = min(int(event.onset_s // EPOCH_S), self.night.n_epochs - 1)
         nadir_pct, nadir_source = self._nadir(event)
@@ -161,7 +186,31 @@ class NightFacts:
             nadir_source=nadir_source,
             confidence=event.confidence,
             channel=event.channel,
+            detail=detail or self._terms(event),
+            depth_pct=self._depth(event),
         )
+
+    @staticmethod
+    def _terms(event: Event) -> str | None:
+        """The measured terms that the scorer kept with the event, from an allow-list."""
+        known = [
+            f"{words} {event.evidence[name]:.1f}{unit}"
+            for name, (words, unit) in _TERMS.items()
+            if name in event.evidence and np.isfinite(event.evidence[name])
+        ]
+        return ", ".join(known) or None
+
+    def _depth(self, event: Event) -> float | None:
+        """Fall of SpO2 in points: as scored with a desaturation, else measured around the event."""
+        if event.kind == "desaturation":
+            stated = stated_depth(event)
+            if stated is None:
+                stated = fall_within(event, self._spo2_pct if self._spo2_pct.size else None)
+            return None if stated is None else round(stated, 1)
+        if event.kind in (*RESPIRATORY_KINDS, "rera"):
+            fall = fall_with(event, self._spo2_pct if self._spo2_pct.size else None)
+            return None if fall is None else round(fall, 1)
+        return None
 
     def _nadir(self, event: Event) -> tuple[float | None, str | None]:
         """Lowest SpO2 of a desaturation, or of the one that follows a breathing event.
@@ -210,20 +259,6 @@ def _who_looked_for(night: Night, kinds: Sequence[str], source: str) -> Scoring:
     return night.scoring_from("model")
 
 
-def _measured_desaturations(night: Night) -> tuple[Event, ...]:
-    """Falls of SpO2 by at least 3 points, as the measurements find them."""
-    return tuple(
-        Event(
-            "desaturation",
-            onset_s,
-            duration_s,
-            channel="SPO2",
-            evidence={"baseline_pct": baseline_pct, "nadir_pct": nadir_pct},
-        )
-        for onset_s, duration_s, baseline_pct, nadir_pct in night.measurements().desaturations
-    )
-
-
 def kind_words(kind: str, count: int = 1) -> str:
     """``obstructive_apnea`` → "obstructive apnea", in the plural where ``count`` is not 1."""
     words = {"plm": "periodic limb movement", "rera": "RERA", "cheyne_stokes": "Cheyne-Stokes run"}
@@ -259,6 +294,8 @@ def event_words(event: FoundEvent) -> str:
     ]
     if event.nadir_pct is not None:
         parts.append(f"lowest SpO2 {event.nadir_pct:.1f} % [{event.nadir_source}]")
+    if event.detail:
+        parts.append(event.detail)
     if event.confidence is not None:
         parts.append(f"score {event.confidence:.2f}")
     return ", ".join(part for part in parts if part)

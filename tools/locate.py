@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sleeplm.errors import SleepLMError
-from sleeplm.scoring import EPOCH_S, RESPIRATORY_KINDS, Event
+from sleeplm.hypopneas import DEPTH_TOLERANCE_PCT
+from sleeplm.night import SCORING_CHOICES
+from sleeplm.scoring import EPOCH_S, EVENT_KINDS, RESPIRATORY_KINDS, Event
 from tools.arguments import LocateArguments, Order
 from tools.artifacts import EventList, Evidence, FoundEvent
 from tools.calling import sleep_tool
 from tools.facts import NightFacts, counted, event_evidence, event_words, kind_words, place
-from tools.failures import CannotAnswer
-from tools.vocabulary import APNEAS, read_query
+from tools.failures import CannotAnswer, TryAgain
+from tools.measured import MeasuredEvent, MeasuredEvents, measured_events
+from tools.vocabulary import APNEAS, MEASURED_ONLY, EventQuery, read_query
 
 if TYPE_CHECKING:
     from sleeplm.night import Located
+    from sleeplm.scoring import Scoring
     from tools.session import Session
     from tools.when import Scope
 
@@ -52,37 +57,31 @@ def locate(session: Session, arguments: LocateArguments) -> EventList:
         Nothing recorded or read that could answer.
     """
     query = read_query(arguments.query)
+    limits = _Limits.of(arguments, query)
     facts = NightFacts.of(session, query.kinds)
-    unread = _unread(facts, query.kinds)
     scope = facts.scope(arguments.when)
-    if query.kinds and not unread:
-        events, words = _scored(facts, query.kinds), None
-        note = _source_note(facts, query.kinds)
-    else:
-        located = facts.night.locate(arguments.query, scope.epochs)
-        events, words = _described(facts, located), arguments.query.strip()
-        why = "the model scores no such kind" if query.kinds else "this is no scored kind of event"
-        note = (
-            f"'{words}': {why}, so the model searched for the words. "
-            "Scores rank its finds and are no probabilities."
-        )
-    min_duration_s = _stated(arguments.min_duration_s, query.min_duration_s)
-    max_nadir_pct = _stated(arguments.max_nadir_pct, query.max_nadir_pct)
-    inside, reaching = _in_scope(facts, scope, events, words)
-    inside = _by_threshold(inside, min_duration_s, max_nadir_pct)
-    reaching = _by_threshold(reaching, min_duration_s, max_nadir_pct)
-    if max_nadir_pct is not None and facts.night.recording.channel("SPO2") is None:
-        note += " SpO2 was not recorded, so only events with a scored nadir could be compared."
+    found = _search(facts, scope, arguments.query, query)
+    words, note = found.words, found.note
+    inside = [event for event in found.inside if limits.allow(event)]
+    reaching = [event for event in found.reaching if limits.allow(event)]
+    if limits.need_spo2 and facts.night.recording.channel("SPO2") is None:
+        note += " SpO2 was not recorded, so only events with a scored depth could be compared."
     if query.kinds and query.unused:
         note += f" Words of the query that were not used: {', '.join(query.unused)}."
-    others = {} if words else _other_events(facts, query.kinds)
-    inside = [_witnessed(event, others) for event in inside]
+    kinds = tuple(kind for kind in query.kinds if kind in EVENT_KINDS)
+    others = {} if words or len(kinds) < len(query.kinds) else _other_scorings(facts, kinds)
+    theirs = {
+        source: _their_events(facts, scope, scoring, source, kinds, limits)
+        for source, scoring in others.items()
+    }
+    everywhere = {source: scoring.events_of(kinds) for source, scoring in others.items()}
+    inside = [_witnessed(event, everywhere) for event in inside]
     sleep = facts.is_sleep() & scope.mask
     in_sleep = [event for event in inside if event.in_sleep]
     sleep_hours = float(sleep.sum() * EPOCH_S / 3600)
     listed = _ordered(inside, arguments.order)[: arguments.limit]
     result = EventList(
-        source=inside[0].source if inside else ("model" if words else facts.event_source),
+        source=inside[0].source if inside else ("model" if words else found.source),
         night=facts.night.id,
         text="",
         scope=facts.view(scope),
@@ -99,20 +98,133 @@ def locate(session: Session, arguments: LocateArguments) -> EventList:
         by_position=_counts(event.position or "unknown" for event in inside),
         per_hour_by_stage=_rates(in_sleep, sleep, facts, "stage"),
         per_hour_by_position=_rates(in_sleep, sleep, facts, "position"),
-        other_sources={name: len(events) for name, events in others.items()},
+        other_sources={source: events.total for source, events in theirs.items()},
+        other_per_hour={
+            source: events.per_hour
+            for source, events in theirs.items()
+            if events.per_hour is not None
+        },
         events=listed,
         reaching_in=reaching,
     )
     extremes = _extremes(inside)
     witnessed = Counter(source for event in inside for source in event.also_seen_by)
-    thresholds = _threshold_words(min_duration_s, max_nadir_pct)
+    thresholds = limits.words()
     result.text = _text(result, words, thresholds, extremes, witnessed, note)
     result.evidence = _evidence(result, words, thresholds, listed + extremes)
     return result
 
 
-def _stated(argument: float | None, in_words: float | None) -> float | None:
-    return in_words if argument is None else argument
+@dataclass(frozen=True)
+class _Limits:
+    """Limits of duration and depth, from the arguments, else from the words of the query."""
+
+    min_duration_s: float | None = None
+    max_duration_s: float | None = None
+    max_nadir_pct: float | None = None
+    min_depth_pct: float | None = None
+
+    @classmethod
+    def of(cls, arguments: LocateArguments, query: EventQuery) -> _Limits:
+        names = [field.name for field in fields(cls)]
+        given = {name: getattr(arguments, name) for name in names}
+        worded = {name: getattr(query, name) for name in names}
+        chosen = {name: worded[name] if given[name] is None else given[name] for name in names}
+        return cls(**chosen)
+
+    @property
+    def need_spo2(self) -> bool:
+        return self.max_nadir_pct is not None or self.min_depth_pct is not None
+
+    def allow(self, event: FoundEvent) -> bool:
+        """Whether an event keeps to all limits; one of unknown depth keeps to no limit of depth."""
+        if self.min_duration_s is not None and event.duration_s < self.min_duration_s:
+            return False
+        if self.max_duration_s is not None and event.duration_s > self.max_duration_s:
+            return False
+        nadir, depth = event.nadir_pct, event.depth_pct
+        if self.max_nadir_pct is not None and (nadir is None or nadir >= self.max_nadir_pct):
+            return False
+        least = self.min_depth_pct
+        return least is None or (depth is not None and depth >= least - DEPTH_TOLERANCE_PCT)
+
+    def words(self) -> str:
+        words = []
+        if self.min_duration_s is not None:
+            words.append(f"at least {self.min_duration_s:g} s long")
+        if self.max_duration_s is not None:
+            words.append(f"at most {self.max_duration_s:g} s long")
+        if self.min_depth_pct is not None:
+            words.append(f"with a fall of SpO2 of at least {self.min_depth_pct:g} %")
+        if self.max_nadir_pct is not None:
+            words.append(f"with SpO2 below {self.max_nadir_pct:g} %")
+        return " and ".join(words)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a search came back with: events in scope and reaching in, whose, and what to say."""
+
+    inside: list[FoundEvent]
+    reaching: list[FoundEvent]
+    source: str
+    words: str | None
+    note: str
+
+
+@dataclass(frozen=True)
+class _Theirs:
+    """The count of another witness in the same part."""
+
+    total: int
+    per_hour: float | None
+
+
+def _search(facts: NightFacts, scope: Scope, text: str, query: EventQuery) -> _Found:
+    """Events by the scoring that answers rest on, by measurement, or by the model's search."""
+    unscored = [kind for kind in query.kinds if kind in MEASURED_ONLY]
+    if len(query.kinds) == 1 and unscored:
+        measured = measured_events(facts.night, unscored[0])
+        if measured is not None:
+            return _measured_search(facts, scope, measured)
+        if unscored == ["position_change"]:
+            raise CannotAnswer("the body position was not recorded in this night")
+    if query.kinds and not unscored and not _unread(facts, query.kinds):
+        events = _scored(facts, query.kinds)
+        inside, reaching = _in_scope(facts, scope, events, None)
+        note = _source_note(facts, query.kinds)
+        return _Found(inside, reaching, facts.event_source, None, note)
+    if query.kinds and len(unscored) < len(query.kinds) and unscored:
+        raise TryAgain(
+            f"ask for {kind_words(unscored[0], 2)} by themselves: they are not scored like "
+            "breathing events, arousals and desaturations"
+        )
+    located = facts.night.locate(text, scope.epochs)
+    inside, reaching = _in_scope(facts, scope, _described(facts, located), text.strip())
+    why = "the model scores no such kind" if query.kinds else "this is no scored kind of event"
+    if unscored:
+        why = "these are not measured in this night"
+    note = (
+        f"'{text.strip()}': {why}, so the model searched for the words. "
+        "Scores rank its finds and are no probabilities."
+    )
+    return _Found(inside, reaching, "model", text.strip(), note)
+
+
+def _measured_search(facts: NightFacts, scope: Scope, measured: MeasuredEvents) -> _Found:
+    def found(one: MeasuredEvent) -> FoundEvent:
+        carrier = Event("artifact", one.onset_s, one.duration_s, one.channel or None)
+        event = facts.found(carrier, one.kind, one.detail)
+        return event.model_copy(update={"source": "measured"})
+
+    inside, reaching = [], []
+    for one in measured.events:
+        carrier = Event("artifact", one.onset_s, one.duration_s)
+        if scope.holds(carrier, facts.scoring, facts.positions):
+            inside.append(found(one))
+        elif scope.is_reached_by(carrier, facts.scoring, facts.positions):
+            reaching.append(found(one))
+    return _Found(inside, reaching, "measured", None, f"These are measured: {measured.rule}.")
 
 
 def _scored(facts: NightFacts, kinds: tuple[str, ...]) -> list[Event]:
@@ -179,16 +291,6 @@ def _in_scope(
     return inside, reaching
 
 
-def _by_threshold(
-    events: list[FoundEvent], min_duration_s: float | None, max_nadir_pct: float | None
-) -> list[FoundEvent]:
-    if min_duration_s is not None:
-        events = [event for event in events if event.duration_s >= min_duration_s]
-    if max_nadir_pct is not None:
-        events = [e for e in events if e.nadir_pct is not None and e.nadir_pct < max_nadir_pct]
-    return events
-
-
 def _ordered(events: list[FoundEvent], order: Order) -> list[FoundEvent]:
     keys = {
         "time": lambda event: event.onset_s,
@@ -223,14 +325,14 @@ def _rates(
     }
 
 
-def _other_events(facts: NightFacts, kinds: tuple[str, ...]) -> dict[str, tuple[Event, ...]]:
-    """Events of the other witnesses, where they sought the kinds.
+def _other_scorings(facts: NightFacts, kinds: tuple[str, ...]) -> dict[str, Scoring]:
+    """The other witnesses that sought the kinds.
 
     Those that have spoken already are named. Where no expert did, the model is asked too: two
     machines that disagree are what a reader of the count has to know.
     """
     others = {}
-    for source in ("expert", "automatic", "model"):
+    for source in SCORING_CHOICES:
         asked = source == "model" and facts.event_source == "automatic"
         if source == facts.event_source or not (asked or facts.night.at_hand(source)):
             continue
@@ -240,8 +342,30 @@ def _other_events(facts: NightFacts, kinds: tuple[str, ...]) -> dict[str, tuple[
             # A second witness that cannot speak (no weights) must not silence the first.
             continue
         if scoring.looked_for(kinds):
-            others[source] = scoring.events_of(kinds)
+            others[source] = scoring
     return others
+
+
+def _their_events(
+    facts: NightFacts,
+    scope: Scope,
+    scoring: Scoring,
+    source: str,
+    kinds: tuple[str, ...],
+    limits: _Limits,
+) -> _Theirs:
+    """How many another witness has in the same part, by its own stages and the same limits."""
+    theirs = NightFacts(facts.night, scoring, source, source)
+    events = [
+        theirs.found(event)
+        for event in scoring.events_of(kinds)
+        if scope.holds(event, scoring, facts.positions)
+    ]
+    kept = [event for event in events if limits.allow(event)]
+    asleep = theirs.is_sleep() & scope.mask_by(scoring)
+    hours = float(asleep.sum() * EPOCH_S / 3600)
+    in_sleep = sum(event.in_sleep for event in kept)
+    return _Theirs(len(kept), round(in_sleep / hours, 2) if hours else None)
 
 
 def _witnessed(event: FoundEvent, others: dict[str, tuple[Event, ...]]) -> FoundEvent:
@@ -259,7 +383,7 @@ def _source_note(facts: NightFacts, kinds: tuple[str, ...]) -> str:
     if facts.event_source != facts.stage_source:
         names = ", ".join(kind_words(kind, 2) for kind in kinds)
         instead = (
-            "these are measured: falls of SpO2 by at least 3 points"
+            f"these are measured: {_rule(facts, kinds)}"
             if facts.event_source == "measured"
             else f"the events are the {facts.event_source}'s"
             if facts.event_source == "model"
@@ -289,6 +413,11 @@ def _source_note(facts: NightFacts, kinds: tuple[str, ...]) -> str:
     return " ".join(notes)
 
 
+def _rule(facts: NightFacts, kinds: tuple[str, ...]) -> str:
+    measured = measured_events(facts.night, kinds[0])
+    return measured.rule if measured is not None else "by rule"
+
+
 def _extremes(events: list[FoundEvent]) -> list[FoundEvent]:
     if not events:
         return []
@@ -297,15 +426,6 @@ def _extremes(events: list[FoundEvent]) -> list[FoundEvent]:
     if deep:
         picked.append(min(deep, key=lambda event: event.nadir_pct or 0.0))
     return picked
-
-
-def _threshold_words(min_duration_s: float | None, max_nadir_pct: float | None) -> str:
-    words = []
-    if min_duration_s is not None:
-        words.append(f"at least {min_duration_s:g} s long")
-    if max_nadir_pct is not None:
-        words.append(f"with SpO2 below {max_nadir_pct:g} %")
-    return " and ".join(words)
 
 
 def _headline(result: EventList, words: str | None, thresholds: str) -> str:
@@ -368,8 +488,10 @@ def _text(
             f"(not counted): {begun}."
         )
     for source, count in result.other_sources.items():
+        theirs = result.other_per_hour.get(source)
+        hourly = "" if theirs is None else f" ({theirs:.1f} per hour of its sleep)"
         lines.append(
-            f"The {source} scoring has {count} in the whole night; {witnessed[source]} of the "
+            f"The {source} scoring has {count} here{hourly} [{source}]; {witnessed[source]} of the "
             f"{result.total} overlap one of them."
         )
     if note:
@@ -421,8 +543,9 @@ locate_events = sleep_tool(
     LocateArguments,
     locate,
     "Find, count and list events of the open night: apneas (obstructive, central, mixed), "
-    "hypopneas, desaturations, arousals, limb movements, snoring, heart rate events, or anything "
-    "else described in words. Returns counts (total, per hour of sleep, by stage and position), "
-    "the longest and the deepest, and a list with clock times and epoch numbers. Use it for every "
-    "question about how many, when, where, the longest, or the deepest.",
+    "hypopneas, desaturations, arousals, limb movements, snoring, brady- and tachycardia, position "
+    "changes, spindles, slow waves, artifacts, or anything else described in words; limited by "
+    "duration, lowest SpO2 or depth of the fall. Returns counts (total, per hour of sleep, by "
+    "stage and position), the longest and the deepest, and a list with clock times and epoch "
+    "numbers. Use it for every question about how many, when, where, the longest, or the deepest.",
 )

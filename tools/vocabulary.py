@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 from sleeplm.scoring import EVENT_KINDS, RESPIRATORY_KINDS
 
-__all__ = ["APNEAS", "EventQuery", "read_query"]
+__all__ = ["APNEAS", "MEASURED_ONLY", "EventQuery", "read_query"]
 
 APNEAS = ("obstructive_apnea", "central_apnea", "mixed_apnea")
+
+#: Kinds that no scoring file of ours holds: they are measured, else searched by the model.
+MEASURED_ONLY = ("spindle", "slow_wave", "rem_burst", "position_change")
 
 #: Longest first: what one phrase has taken, the next no longer sees.
 _PHRASES: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -39,7 +42,13 @@ _PHRASES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"tachycardias?|tachycardic episodes?|fast heart ?(rate|beat)?|racing heart",
      ("tachycardia",)),
     (r"cheyne stokes( (respiration|breathing))?|csr|periodic breathing", ("cheyne_stokes",)),
-    (r"arti?e?facts?|artefacts?", ("artifact",)),
+    (r"arti?e?facts?|artefacts?|artefakte?|artefactos?", ("artifact",)),
+    (r"(sleep |sigma )?spindles?|schlafspindeln?|spindeln|husos?( de sueño)?", ("spindle",)),
+    (r"(slow|delta) waves?(?! sleep)|slow oscillations?", ("slow_wave",)),
+    (r"(rem|eye movement|rapid eye movement) bursts?|bursts of (rapid )?eye movements?|"
+     r"rapid eye movements", ("rem_burst",)),
+    (r"(body )?(position|posture) (changes?|shifts?)|changes? of (body )?(position|posture)|"
+     r"turns? over|turned over|lagewechsel|cambios? de (posición|posicion)", ("position_change",)),
 )  # fmt: skip
 _APNEA_NOUN = re.compile(r"\b(apno?eas?|apnoen?|apneic events?)\b")
 _ADJECTIVES = (
@@ -55,13 +64,24 @@ _FILLER = re.compile(
     r"that|the|there|this|times?|to|was|were|what|when|where|which|while|"
     r"whole|with|worst|deepest"
 )
+_PERCENT = r"\s*(?:%|percent|pct|prozent|por ciento)"
 _NADIR = re.compile(
-    r"(?:below|under|less than|lower than|<=?|unter|bajo)\s*(\d{2}(?:\.\d+)?)\s*"
-    r"(?:%|percent|pct|prozent)"
+    r"(?:below|under|less than|lower than|<=?|unter|bajo|por debajo de)\s*(\d{2}(?:\.\d+)?)"
+    + _PERCENT
 )
+_DEPTH = re.compile(
+    r"(?:(?:deeper|more|greater|bigger|larger) than|at least|over|>=?|≥|of|by)\s*"
+    r"(\d{1,2}(?:\.\d+)?)(?:" + _PERCENT + r"|\s*(?:points?|percentage points?))"
+    r"(?:\s*(?:or more|or deeper|and more|deep))?"
+)
+_SECONDS = r"(\d+(?:\.\d+)?)\s*(seconds?|secs?|sekunden|segundos|s|minutes?|mins?|minuten|min)\b"
 _DURATION = re.compile(
-    r"(?:longer than|over|more than|above|at least|>=?|≥|länger als)\s*(\d+(?:\.\d+)?)\s*"
-    r"(seconds?|secs?|s|minutes?|mins?|min)\b"
+    r"(?:longer than|over|more than|above|at least|>=?|≥|länger als|mindestens|más de|"
+    r"lasting more than|not shorter than)\s*" + _SECONDS
+)
+_SHORT = re.compile(
+    r"(?:shorter than|under|less than|below|at most|<=?|≤|kürzer als|höchstens|menos de|"
+    r"not longer than)\s*" + _SECONDS
 )
 
 
@@ -73,8 +93,8 @@ class EventQuery:
     ----------
     kinds : tuple of str
         Scored kinds asked for; empty where the words name none (an open description).
-    max_nadir_pct, min_duration_s : float or None
-        Thresholds found in the words.
+    max_nadir_pct, min_duration_s, max_duration_s, min_depth_pct : float or None
+        Limits found in the words.
     unused : tuple of str
         Words that named no kind and are no filler.
     """
@@ -82,6 +102,8 @@ class EventQuery:
     kinds: tuple[str, ...]
     max_nadir_pct: float | None = None
     min_duration_s: float | None = None
+    max_duration_s: float | None = None
+    min_depth_pct: float | None = None
     unused: tuple[str, ...] = ()
 
 
@@ -91,11 +113,13 @@ def read_query(text: str) -> EventQuery:
     "apnea" without a qualifier is all three kinds; "respiratory events" are apneas and hypopneas;
     "leg movements" are single and periodic ones.
     """
-    if text in EVENT_KINDS:
+    if text in (*EVENT_KINDS, *MEASURED_ONLY):
         return EventQuery((text,))
     plain = re.sub(r"[\s_\-–/,;()]+", " ", text.lower()).strip(" .?!\"'")
     nadir, plain = _taken(_NADIR, plain)
     duration, plain = _taken(_DURATION, plain)
+    shorter, plain = _taken(_SHORT, plain)
+    depth, plain = _taken(_DEPTH, plain)
     kinds: list[str] = []
 
     def take(pattern: re.Pattern[str], found: tuple[str, ...]) -> None:
@@ -115,15 +139,20 @@ def read_query(text: str) -> EventQuery:
     for phrase, found in _PHRASES[1:]:
         take(re.compile(rf"\b({phrase.strip()})\b"), found)
     unused = tuple(word for word in plain.split() if not _FILLER.fullmatch(word))
-    seconds = None
-    if duration is not None:
-        seconds = float(duration[1]) * (60.0 if duration[2].startswith("min") else 1.0)
     return EventQuery(
         kinds=tuple(kinds),
         max_nadir_pct=float(nadir[1]) if nadir is not None else None,
-        min_duration_s=seconds,
+        min_duration_s=_seconds(duration),
+        max_duration_s=_seconds(shorter),
+        min_depth_pct=float(depth[1]) if depth is not None else None,
         unused=unused,
     )
+
+
+def _seconds(match: re.Match[str] | None) -> float | None:
+    if match is None:
+        return None
+    return float(match[1]) * (60.0 if match[2].startswith("min") else 1.0)
 
 
 def _taken(pattern: re.Pattern[str], text: str) -> tuple[re.Match[str] | None, str]:

@@ -141,6 +141,8 @@ class Scope:
         Body position in scope; None is any.
     text : str
         The scope in words.
+    timed : bool array [n_epochs] or None
+        Epochs in scope by time and position, whatever their stage.
     """
 
     mask: np.ndarray
@@ -148,6 +150,14 @@ class Scope:
     stages: frozenset[str] | None
     position: str | None
     text: str
+    timed: np.ndarray | None = None
+
+    def mask_by(self, scoring: Scoring) -> np.ndarray:
+        """The epochs of the same times and position, with the stages of another scorer."""
+        if self.stages is None or self.timed is None:
+            return self.mask
+        stages = np.array(_padded(scoring.stages, len(self.mask)))
+        return self.timed & np.isin(stages, list(self.stages))
 
     @property
     def epochs(self) -> list[int]:
@@ -229,6 +239,7 @@ def resolve(
     mask = np.zeros(n_epochs, bool)
     for start, stop in spans:
         mask |= (middles_s + EPOCH_S / 2 > start) & (middles_s - EPOCH_S / 2 < stop)
+    timed = mask.copy()
     stages = _stage_set(when.stage)
     if stages is not None:
         if all(stage not in SLEEP_STAGES and stage != "W" for stage in scoring.stages):
@@ -238,7 +249,9 @@ def resolve(
     if when.position is not None:
         if all(position is None for position in positions):
             raise CannotAnswer("the body position was not recorded in this night")
-        mask &= np.array([position == when.position for position in positions], dtype=bool)
+        placed = np.array([position == when.position for position in positions], dtype=bool)
+        mask &= placed
+        timed &= placed
         words.append(f"{when.position} position")
     if not mask.any():
         raise CannotAnswer(
@@ -249,7 +262,12 @@ def resolve(
     if limited or (when.part not in (None, "whole")):
         words.append(_span_text(spans, night))
     return Scope(
-        mask, tuple(spans), stages, when.position, ", ".join(words) or "the whole recording"
+        mask,
+        tuple(spans),
+        stages,
+        when.position,
+        ", ".join(words) or "the whole recording",
+        timed,
     )
 
 

@@ -107,8 +107,8 @@ def test_each_kind_of_question_is_answered_from_its_tool(
 
 def test_why_is_answered_by_numbers_and_no_cause(ask: Any) -> None:
     answer = ask("why is the REM sleep so broken?")
-    assert "arousals in REM" in answer.answer
-    assert "apneas and hypopneas in REM" in answer.answer
+    assert re.search(r"arousals? in REM", answer.answer)
+    assert re.search(r"apneas? (?:and|or) hypopneas? in REM", answer.answer)
     assert "do not prove" in answer.answer
     assert answer.unverified == []
 

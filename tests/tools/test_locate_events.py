@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
+from sleeplm.scoring import Event, Scorer
 from tools.artifacts import EventList
 from tools.session import Session
 from tools.vocabulary import read_query
@@ -71,7 +73,9 @@ def test_words_and_abbreviations_name_kinds(ask: Any, query: str, total: int) ->
         ("oxygen saturation drops", ("desaturation",)),
         ("OSA", ("obstructive_apnea",)),
         ("Entsättigungen", ("desaturation",)),
-        ("sleep spindles", ()),
+        ("sleep spindles", ("spindle",)),
+        ("changes of position", ("position_change",)),
+        ("slow wave sleep", ()),
         ("cardiac arrest", ()),
     ],
 )
@@ -173,7 +177,10 @@ def test_the_models_events_say_which_of_them_the_expert_saw(hand_made: Any) -> N
     seen = [(event.onset_s, event.also_seen_by) for event in found.events if event.also_seen_by]
     assert seen == [(903.0, ["expert"])]
     assert found.other_sources == {"expert": 5}
-    assert "The expert scoring has 5 in the whole night; 1 of the 5 overlap" in message.content
+    assert (
+        "The expert scoring has 5 here (2.4 per hour of its sleep) [expert]; 1 of the 5 overlap"
+        in message.content
+    )
     assert "not the expert's" in message.content
 
 
@@ -208,3 +215,98 @@ def test_zero_of_an_unscored_kind_is_not_called_none(hand_made: Any) -> None:
     session = Session.of(hand_made.night(scoring))
     message = hand_made.call(session, "locate_events", query="leg movements")
     assert "Not looked for by this scoring: limb movements" in message.content
+
+
+def test_limits_of_duration_and_depth_are_counted_by_hand(ask: Any) -> None:
+    short = ask("locate_events", query="obstructive apnea", max_duration_s=20).artifact
+    assert sorted(event.duration_s for event in short.events) == [15.0, 20.0]
+    between = ask("locate_events", query="apnea", min_duration_s=15, max_duration_s=25).artifact
+    assert sorted(event.duration_s for event in between.events) == [15.0, 20.0, 25.0]
+    # SpO2 rests at 96 % and falls to 80 % with the hypopnea at 5500 s only.
+    deep = ask("locate_events", query="hypopnea", min_depth_pct=10).artifact
+    assert [(event.onset_s, event.depth_pct) for event in deep.events] == [(5500.0, 16.0)]
+    assert "with a fall of SpO2 of at least 10 %" in deep.text
+
+
+@pytest.mark.parametrize(
+    ("query", "limits"),
+    [
+        ("apneas shorter than 15 s", (None, 15.0, None, None)),
+        ("apneas longer than half", (None, None, None, None)),
+        ("apneas of at least 1 min", (60.0, None, None, None)),
+        ("desaturations below 85 %", (None, None, 85.0, None)),
+        ("desaturations of at least 4 %", (None, None, None, 4.0)),
+        ("desaturations deeper than 10 points", (None, None, None, 10.0)),
+    ],
+)
+def test_limits_in_words(query: str, limits: tuple[float | None, ...]) -> None:
+    read = read_query(query)
+    found = (read.min_duration_s, read.max_duration_s, read.max_nadir_pct, read.min_depth_pct)
+    assert found == limits
+
+
+def test_position_changes_are_measured(ask: Any) -> None:
+    found = ask("locate_events", query="position change").artifact
+    # Supine for 120 epochs, then on the left.
+    assert [(event.onset_s, event.detail) for event in found.events] == [
+        (3600.0, "from supine to left")
+    ]
+    assert found.source == "measured"
+    assert "held for at least 15 s" in found.text
+
+
+def test_a_fast_heart_is_measured_where_nobody_looked_for_it(hand_made: Any) -> None:
+    signals = hand_made.signals()
+    pulse = signals["HR"].copy()
+    pulse[3000 * 64 : 3040 * 64] = 110.0  # 40 s: sustained
+    pulse[4000 * 64 : 4020 * 64] = 120.0  # 20 s: not
+    night = hand_made.night(
+        hand_made.scoring(scored_kinds=("obstructive_apnea", "hypopnea")),
+        **{**signals, "HR": pulse},
+    )
+    found = hand_made.call(Session.of(night), "locate_events", query="tachycardia").artifact
+    assert [(event.onset_s, event.duration_s) for event in found.events] == [(3000.0, 40.0)]
+    assert found.events[0].detail == "rate 110.0 bpm"
+    assert found.source == "measured"
+    slow = hand_made.call(Session.of(night), "locate_events", query="bradycardia").artifact
+    assert (slow.total, slow.source) == (0, "measured")
+
+
+def test_without_a_position_channel_changes_of_it_cannot_be_counted(hand_made: Any) -> None:
+    night = hand_made.night(hand_made.scoring(), SPO2=hand_made.signals()["SPO2"])
+    message = hand_made.call(Session.of(night), "locate_events", query="position changes")
+    assert message.artifact.error == "cannot"
+
+
+def test_a_flat_channel_is_an_artifact(hand_made: Any) -> None:
+    signals = hand_made.signals()
+    eeg = np.random.default_rng(0).normal(0, 20, len(signals["HR"])).astype(np.float32)
+    eeg[10 * 1920 : 12 * 1920] = 0.0
+    night = hand_made.night(
+        hand_made.scoring(scored_kinds=("hypopnea",)), EEG_C3_A2=eeg, SPO2=signals["SPO2"]
+    )
+    found = hand_made.call(Session.of(night), "locate_events", query="artifacts").artifact
+    flat = [event for event in found.events if event.channel == "EEG_C3_A2"]
+    assert [(event.onset_s, event.duration_s) for event in flat] == [(300.0, 60.0)]
+
+
+def test_another_witness_is_counted_in_the_same_part_with_the_same_limits(hand_made: Any) -> None:
+    night = hand_made.night(hand_made.scoring())
+    night.recording.signals["EEG_C3_A2"] = np.zeros_like(night.recording.signals["SPO2"])
+    night._kept["automatic_scoring"] = hand_made.scoring(
+        scorer=Scorer("automatic", "another"),
+        events=(
+            Event("obstructive_apnea", 905.0, 28.0),  # overlaps the expert's at 900 s, in N2
+            Event("obstructive_apnea", 2000.0, 12.0),  # too short for the limit
+            Event("obstructive_apnea", 4300.0, 30.0),  # in R
+        ),
+    )
+    found = hand_made.call(
+        Session.of(night),
+        "locate_events",
+        query="obstructive apnea",
+        when={"stage": "N2"},
+        min_duration_s=20,
+    ).artifact
+    assert found.other_sources == {"automatic": 1}
+    assert [event.also_seen_by for event in found.events] == [["automatic"]]

@@ -1,0 +1,252 @@
+"""Events that no scorer has to find: what the measured signals show by a stated rule.
+
+Each finder returns what it found and the rule in words, or None where its channel was not
+recorded. The rules are the tables' own: heart rate and its thirty seconds after the AASM manual's
+sinus bradycardia and tachycardia of adults, falls of SpO2 of 3 points, changes of the position
+channel, epochs that the quality check refuses.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sleeplm.scoring import EPOCH_S
+
+if TYPE_CHECKING:
+    from sleeplm.night import Night
+
+__all__ = ["MEASURED_KINDS", "MeasuredEvent", "MeasuredEvents", "measured_events"]
+
+BRADYCARDIA_BPM = 40.0
+TACHYCARDIA_BPM = 90.0
+SUSTAINED_S = 30
+#: A position that holds for less than this is a movement on the way to another.
+LEAST_POSITION_S = 15
+SIGNAL_RATE_HZ = 64.0
+
+
+@dataclass(frozen=True)
+class MeasuredEvent:
+    """One finding: seconds from the start of the recording, and typed terms of its own."""
+
+    kind: str
+    onset_s: float
+    duration_s: float
+    channel: str
+    evidence: dict[str, float]
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class MeasuredEvents:
+    """All findings of one kind and the rule that made them, in words."""
+
+    events: tuple[MeasuredEvent, ...]
+    rule: str
+
+
+def measured_events(night: Night, kind: str) -> MeasuredEvents | None:
+    """Events of one of :data:`MEASURED_KINDS`; None where the night lacks its channel."""
+    finder = _FINDERS.get(kind)
+    return finder(night) if finder is not None else None
+
+
+def _desaturations(night: Night) -> MeasuredEvents | None:
+    if night.recording.channel("SPO2") is None:
+        return None
+    events = tuple(
+        MeasuredEvent(
+            "desaturation",
+            onset_s,
+            duration_s,
+            "SPO2",
+            {"baseline_pct": baseline_pct, "nadir_pct": nadir_pct},
+        )
+        for onset_s, duration_s, baseline_pct, nadir_pct in night.measurements().desaturations
+    )
+    return MeasuredEvents(events, "falls of SpO2 by at least 3 points")
+
+
+def _heart_rate(night: Night) -> tuple[np.ndarray, str] | None:
+    """Plausible heart rate per second and its channel: the HR channel, else ECG beats."""
+    samples = night.recording.channel("HR")
+    if samples is not None:
+        from sleeplm.physiology.oximetry import per_second
+
+        rate = np.asarray(per_second(samples, SIGNAL_RATE_HZ), dtype=float)
+        return np.where((rate >= 20) & (rate <= 250), rate, np.nan), "HR"
+    beats = np.asarray(night.measurements().beats_s)
+    if len(beats) < 3:
+        return None
+    intervals_s = np.diff(beats)
+    rate = np.full(int(night.duration_s), np.nan)
+    for start_s, interval_s in zip(beats[:-1], intervals_s, strict=True):
+        if 0.24 <= interval_s <= 3.0:
+            rate[int(start_s) : int(np.ceil(start_s + interval_s))] = 60.0 / interval_s
+    return rate, "ECG"
+
+
+def _slow(night: Night) -> MeasuredEvents | None:
+    return _sustained(night, "bradycardia", lambda rate: rate < BRADYCARDIA_BPM)
+
+
+def _fast(night: Night) -> MeasuredEvents | None:
+    return _sustained(night, "tachycardia", lambda rate: rate > TACHYCARDIA_BPM)
+
+
+def _sustained(
+    night: Night, kind: str, beyond: Callable[[np.ndarray], np.ndarray]
+) -> MeasuredEvents | None:
+    measured = _heart_rate(night)
+    if measured is None:
+        return None
+    rate, channel = measured
+    with np.errstate(invalid="ignore"):
+        inside = beyond(rate)
+    events = []
+    for start, stop in _runs(inside):
+        if stop - start < SUSTAINED_S:
+            continue
+        part = rate[start:stop]
+        extreme = float(part.min() if kind == "bradycardia" else part.max())
+        events.append(
+            MeasuredEvent(kind, float(start), float(stop - start), channel, {"rate_bpm": extreme})
+        )
+    limit = f"below {BRADYCARDIA_BPM:g}" if kind == "bradycardia" else f"above {TACHYCARDIA_BPM:g}"
+    return MeasuredEvents(
+        tuple(events), f"heart rate ({channel}) {limit} bpm for at least {SUSTAINED_S} s"
+    )
+
+
+def _position_changes(night: Night) -> MeasuredEvents | None:
+    from sleeplm.montage import POSITION_CODES
+
+    signal = night.recording.channel("POS")
+    if signal is None:
+        return None
+    names = {code: name for name, code in POSITION_CODES.items() if code >= 0}
+    per = int(SIGNAL_RATE_HZ)
+    codes = np.rint(np.nan_to_num(np.asarray(signal)[per // 2 :: per], nan=-1)).astype(int)
+    runs = [
+        (start, stop, int(codes[start]))
+        for start, stop in _level_runs(codes)
+        if stop - start >= LEAST_POSITION_S and int(codes[start]) in names
+    ]
+    events = []
+    for (_, before_stop, before), (start, _, code) in itertools.pairwise(runs):
+        if code == before:
+            continue
+        events.append(
+            MeasuredEvent(
+                "position_change",
+                float(before_stop),
+                float(start - before_stop),
+                "POS",
+                {},
+                f"from {names[before]} to {names[code]}",
+            )
+        )
+    return MeasuredEvents(
+        tuple(events),
+        f"changes of the position channel, each position held for at least {LEAST_POSITION_S} s",
+    )
+
+
+def _artifacts(night: Night) -> MeasuredEvents | None:
+    found = _from_measurements(night, "artifact")
+    if found is not None:
+        return found
+    events = []
+    quality = night.measurements().quality
+    if not quality:
+        return None
+    for channel, flags in quality.items():
+        for start, stop in _runs(np.asarray(flags) != 0):
+            events.append(
+                MeasuredEvent(
+                    "artifact", start * EPOCH_S, (stop - start) * EPOCH_S, channel, {}, channel
+                )
+            )
+    events.sort(key=lambda event: (event.onset_s, event.channel))
+    return MeasuredEvents(
+        tuple(events),
+        "epochs in which a channel is lost, flat, clipped or of impossible amplitude",
+    )
+
+
+#: Kind → names under which the measurements of a night may hold its events.
+_NAMES = {
+    "spindle": ("spindles", "spindle"),
+    "slow_wave": ("slow_waves", "slow_wave"),
+    "rem_burst": ("rem_bursts", "rem_burst", "eye_movement_bursts"),
+    "artifact": ("artifacts", "artefacts"),
+    "leg_movement": ("leg_movements",),
+}
+_RULES = {
+    "spindle": "sleep spindles as detected in the EEG",
+    "slow_wave": "slow waves as detected in the EEG",
+    "rem_burst": "bursts of rapid eye movements as detected in the EOG",
+    "artifact": "artifacts as detected in the signals",
+    "leg_movement": "leg movements as detected in the signals",
+}
+
+
+def _from_measurements(night: Night, kind: str) -> MeasuredEvents | None:
+    """Events that the night's measurements hold under the kind's name; None where they do not."""
+    measurements = night.measurements()
+    holder = getattr(measurements, "events", None)
+    for name in _NAMES[kind]:
+        held = getattr(measurements, name, None)
+        if held is None and isinstance(holder, dict):
+            held = holder.get(name)
+        if held is not None:
+            return MeasuredEvents(tuple(_read(kind, held)), _RULES[kind])
+    return None
+
+
+def _read(kind: str, held: Sequence[Any]) -> Iterator[MeasuredEvent]:
+    """Events written as objects with an onset and a duration, or as (onset, duration, …)."""
+    for one in held:
+        onset_s = getattr(one, "onset_s", None)
+        if onset_s is None:
+            onset_s, duration_s = float(one[0]), float(one[1])
+            channel = ""
+        else:
+            duration_s = float(one.duration_s)
+            channel = str(getattr(one, "channel", "") or "")
+        yield MeasuredEvent(kind, float(onset_s), duration_s, channel, {}, channel)
+
+
+def _finder(kind: str) -> Callable[[Night], MeasuredEvents | None]:
+    return lambda night: _from_measurements(night, kind)
+
+
+def _runs(mask: np.ndarray) -> Iterator[tuple[int, int]]:
+    """[start, stop) of each stretch of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], np.asarray(mask, bool), [False]])))
+    yield from ((int(a), int(b)) for a, b in edges.reshape(-1, 2))
+
+
+def _level_runs(codes: np.ndarray) -> Iterator[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(codes)) + 1
+    bounds = [0, *(int(edge) for edge in edges), len(codes)]
+    yield from itertools.pairwise(bounds)
+
+
+_FINDERS: dict[str, Callable[[Night], MeasuredEvents | None]] = {
+    "desaturation": _desaturations,
+    "bradycardia": _slow,
+    "tachycardia": _fast,
+    "position_change": _position_changes,
+    "artifact": _artifacts,
+    "spindle": _finder("spindle"),
+    "slow_wave": _finder("slow_wave"),
+    "rem_burst": _finder("rem_burst"),
+}
+#: Kinds that can be measured where their channel was recorded.
+MEASURED_KINDS: tuple[str, ...] = tuple(_FINDERS)
