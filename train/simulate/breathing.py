@@ -7,14 +7,25 @@ desaturation or an arousal; obstructive = effort goes on, central = none, mixed 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import uniform_filter1d
+from scipy.ndimage import median_filter, uniform_filter1d
 
+from train.simulate.breath_shape import airflow, belt, drift, effort, pause_constant_s
 from train.simulate.eeg import slow_noise
 
-__all__ = ["Breaths", "Placement", "RespiratoryEvent", "breathe", "draw_breaths", "place_events"]
+__all__ = [
+    "Breaths",
+    "Placement",
+    "RespiratoryEvent",
+    "breathe",
+    "draw_breaths",
+    "heart_in_breathing",
+    "place_events",
+    "place_reras",
+]
 
 RATE_HZ = 64
 SHORTEST_EVENT_S = 10.2
@@ -22,8 +33,11 @@ LONGEST_EVENT_S = 60.0
 SHORTEST_GAP_S = 9.0
 EDGE_S = 8.0
 # Breath-to-breath variation (coefficient of variation) by stage W N1 N2 N3 R.
-INTERVAL_CV = np.array([0.16, 0.10, 0.065, 0.035, 0.15])
-DEPTH_CV = np.array([0.22, 0.14, 0.08, 0.045, 0.20])
+INTERVAL_CV = np.array([0.17, 0.11, 0.07, 0.04, 0.16])
+DEPTH_CV = np.array([0.26, 0.15, 0.09, 0.05, 0.20])
+SIGHS_PER_H = 8.0
+# Time constants (breaths) whose equal sum falls off like 1/f.
+MEMORY_BREATHS = (1.5, 6.0, 24.0, 96.0)
 STAGE_RATE = np.array([1.06, 1.0, 0.98, 0.99, 1.06])
 
 
@@ -37,7 +51,11 @@ class Breaths:
 
 @dataclass
 class RespiratoryEvent:
-    """One apnea or hypopnea from breath ``first`` up to but not including breath ``stop``."""
+    """One apnea, hypopnea or RERA from breath ``first`` up to but not including ``stop``.
+
+    ``periodic`` events are troughs of Cheyne-Stokes breathing: depth waxes and wanes around them,
+    and their arousal comes at the height of the breathing, ``arousal_delay_s`` after their end.
+    """
 
     kind: str
     onset_s: float
@@ -46,8 +64,11 @@ class RespiratoryEvent:
     stop: int
     flow_share: float
     stage: int
+    central: bool = False
     dip_pct: float = 0.0
     arousal: bool = False
+    periodic: bool = False
+    arousal_delay_s: float = 0.0
 
     @property
     def duration_s(self) -> float:
@@ -59,12 +80,14 @@ class Placement:
     """How a condition spreads and shapes its events.
 
     ``shares`` are the proportions of obstructive, central and mixed apneas and hypopneas;
-    ``stage_weight`` [5] and ``supine_weight`` say where they fall.
+    ``stage_weight`` [5] and ``supine_weight`` say where they fall; ``central_hypopneas`` is the
+    share of hypopneas in which drive and not the airway falls.
     """
 
     shares: tuple[float, float, float, float]
     stage_weight: tuple[float, float, float, float, float]
     supine_weight: float
+    central_hypopneas: float = 0.05
 
 
 # A stretch of sleep of one stage and posture: start_s, end_s, stage code, supine.
@@ -72,23 +95,69 @@ Piece = tuple[float, float, int, bool]
 KINDS = ("obstructive_apnea", "central_apnea", "mixed_apnea", "hypopnea")
 
 
-def draw_breaths(rng: np.random.Generator, stages: np.ndarray) -> Breaths:
-    """Breath onsets of a night, with the variability of its stages."""
+def _long_memory(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Noise of about unit SD whose spectrum falls like 1/f over some hundred breaths."""
+    parts = [slow_noise(rng, count, tau) for tau in MEMORY_BREATHS]
+    return np.asarray(sum(parts) / np.sqrt(len(parts)))
+
+
+def draw_breaths(
+    rng: np.random.Generator,
+    stages: np.ndarray,
+    *,
+    rate_bpm: float | None = None,
+    variability: float = 1.0,
+) -> Breaths:
+    """Breath onsets of a night, with the variability of its stages.
+
+    Intervals and depths have a long memory (1/f); in sleep some breaths are sighs, which a pause
+    and shallower breaths follow; phasic REM has runs of quick, shallow breaths.
+
+    Parameters
+    ----------
+    stages : int array [n_epochs]
+    rate_bpm : float, optional
+        The sleeper's rate in N2; drawn around 14.5 a minute where not given.
+    variability : float
+        Factor on the variation from breath to breath.
+    """
     duration_s = len(stages) * 30.0
-    mean_s = 60.0 / float(np.clip(rng.normal(14.5, 1.8), 11, 19))
+    drawn = float(np.clip(rng.normal(14.5, 1.8), 11, 19))
+    mean_s = 60.0 / (drawn if rate_bpm is None else rate_bpm)
     count = int(duration_s / mean_s * 1.6) + 40
-    # The stage at a breath is looked up at its nominal time: intervals then sum to the night.
-    slow, fast = slow_noise(rng, count, 12.0), rng.standard_normal(count)
-    depth_noise = 0.7 * slow_noise(rng, count, 5.0) + 0.7 * rng.standard_normal(count)
+    wobbles = np.clip(
+        0.75 * _long_memory(rng, count) + 0.66 * rng.standard_normal(count), -2.5, 2.5
+    )
+    # A quick breath tends to be shallow.
+    depths = np.clip(
+        0.65 * _long_memory(rng, count) + 0.6 * rng.standard_normal(count) + 0.45 * wobbles,
+        -2.4,
+        2.2,
+    )
+    phasic = slow_noise(rng, count, 3.0) > 1.1
+    sigh = rng.random(count) < SIGHS_PER_H * mean_s / 3600
     onset = np.empty(count + 1)
     onset[0] = -rng.uniform(0, mean_s)
     depth = np.empty(count)
-    n = 0
+    n = since_sigh = 0
+    since_sigh = 99
     while n < count and onset[n] < duration_s + 2:
         stage = int(stages[min(max(int(onset[n] // 30), 0), len(stages) - 1)])
-        wobble = np.clip(0.6 * slow[n] + 0.8 * fast[n], -2.5, 2.5)
-        interval = mean_s / STAGE_RATE[stage] * np.exp(INTERVAL_CV[stage] * wobble)
-        depth[n] = np.exp(DEPTH_CV[stage] * np.clip(depth_noise[n], -2.2, 2.2))
+        interval = (
+            mean_s / STAGE_RATE[stage] * np.exp(variability * INTERVAL_CV[stage] * wobbles[n])
+        )
+        depth[n] = np.exp(variability * DEPTH_CV[stage] * depths[n])
+        since_sigh += 1
+        if stage == 4 and phasic[n]:
+            interval *= 0.85
+            depth[n] *= 0.72
+        elif stage > 0 and sigh[n] and since_sigh > 40:
+            interval *= 1.35
+            depth[n] *= 2.1
+            since_sigh = 0
+        elif since_sigh <= 2:
+            interval *= 1.12
+            depth[n] *= 0.8
         onset[n + 1] = onset[n] + interval
         n += 1
     return Breaths(onset[: n + 1], depth[:n])
@@ -218,21 +287,53 @@ def _fill(
         if breaths.onset_s[stop] - breaths.onset_s[first] < 10.0:
             break
         kind = KINDS[kinds[number]]
-        share = rng.uniform(0.0, 0.05) if kind != "hypopnea" else rng.uniform(0.25, 0.6)
-        events.append(
-            RespiratoryEvent(
-                kind,
-                float(breaths.onset_s[first]),
-                float(breaths.onset_s[stop]),
-                first,
-                stop,
-                share,
-                stage,
-            )
+        share = rng.uniform(0.0, 0.05) if kind != "hypopnea" else rng.uniform(0.25, 0.55)
+        central = kind == "central_apnea" or (
+            kind == "hypopnea" and rng.random() < placement.central_hypopneas
         )
+        events.append(_event(breaths, kind, first, stop, share, stage, central))
         at = max(at + duration_s[number] + 4.0, breaths.onset_s[stop]) + SHORTEST_GAP_S
         earliest = stop + 2
     return events
+
+
+def _event(
+    breaths: Breaths, kind: str, first: int, stop: int, share: float, stage: int, central: bool
+) -> RespiratoryEvent:
+    onset_s, end_s = float(breaths.onset_s[first]), float(breaths.onset_s[stop])
+    return RespiratoryEvent(kind, onset_s, end_s, first, stop, share, stage, central)
+
+
+def place_reras(
+    rng: np.random.Generator,
+    stages: np.ndarray,
+    supine: np.ndarray,
+    breaths: Breaths,
+    events: list[RespiratoryEvent],
+    count: int,
+) -> list[RespiratoryEvent]:
+    """Up to ``count`` RERAs in the spans of N1, N2 and R that ``events`` leave free.
+
+    A RERA is a run of breaths of at least 10 s with flattened flow and rising effort that is no
+    hypopnea and ends in an arousal (AASM 2.6, VIII.F): the caller places that arousal.
+    """
+    spans = [
+        piece
+        for piece in _free_spans(_pieces(stages, supine), events)
+        if piece[2] in (1, 2, 4) and piece[1] - piece[0] > 45.0
+    ]
+    found: list[RespiratoryEvent] = []
+    for index in rng.permutation(len(spans)).tolist()[: max(count, 0)]:
+        start_s, end_s, stage, _ = spans[index]
+        length_s = float(np.clip(21.0 * np.exp(0.4 * rng.standard_normal()), 12.0, 40.0))
+        at = rng.uniform(start_s + 12.0, max(end_s - length_s - 6.0, start_s + 12.1))
+        first = int(np.searchsorted(breaths.onset_s, at))
+        stop = int(np.searchsorted(breaths.onset_s, at + length_s))
+        if stop >= len(breaths.depth) or breaths.onset_s[stop] > end_s:
+            continue
+        if breaths.onset_s[stop] - breaths.onset_s[first] >= 10.0:
+            found.append(_event(breaths, "rera", first, stop, rng.uniform(0.76, 0.9), stage, False))
+    return sorted(found, key=lambda event: event.onset_s)
 
 
 def breathe(
@@ -240,104 +341,246 @@ def breathe(
     n: int,
     breaths: Breaths,
     events: list[RespiratoryEvent],
-    arousals_s: list[tuple[float, float]],
+    arousals_s: Sequence[tuple[float, float]],
+    *,
+    stages: np.ndarray | None = None,
+    position: np.ndarray | None = None,
+    snoring: float | None = None,
 ) -> dict[str, np.ndarray]:
     """Thorax, abdomen and airflow, float32 [n] at 64 Hz, arbitrary units, about ±1.
 
-    Also ``"phase"``: the place in the breath cycle, 0–1, which the heart follows.
+    Also ``"phase"``: the place in the breath cycle, 0–1, which the heart follows. The flow share
+    of each event is set to what its breaths show against those of the two minutes before.
+
+    Parameters
+    ----------
+    stages : int array [n_epochs], optional
+        With it, wake has stretches of speech and R moves the belly more than the chest.
+    position : int array [n_epochs], optional
+        With it, belts change their level and gain where the posture changes.
+    snoring : float, optional
+        0–1: how much the airway limits flow between events; drawn where not given.
     """
     count = len(breaths.depth)
-    flow, chest, belly = (np.ones(count) for _ in range(3))
-    paradox, flatness = np.zeros(count), np.zeros(count)
-    deeper = np.ones(count)
-    for start_s, end_s in arousals_s:
-        first = int(np.searchsorted(breaths.onset_s, start_s))
-        stop = int(np.searchsorted(breaths.onset_s, end_s)) + 1
-        deeper[first:stop] = np.maximum(deeper[first:stop], rng.uniform(1.1, 1.5))
-    taken = np.zeros(count, dtype=bool)
-    for event in events:
-        taken[event.first : event.stop] = True
-    for event in events:
-        here = slice(event.first, event.stop)
-        length = event.stop - event.first
-        ramp = np.linspace(0.0, 1.0, length) if length > 1 else np.ones(1)
-        deeper[here] = 1.0
-        flow[here] = event.flow_share
-        if event.kind == "obstructive_apnea":
-            chest[here] = 0.45 + 0.45 * ramp
-            belly[here] = 0.45 + 0.5 * ramp
-            paradox[here] = 0.3 + 0.18 * ramp
-        elif event.kind == "central_apnea":
-            chest[here] = belly[here] = 0.02
-        elif event.kind == "mixed_apnea":
-            silent = max(1, length // 2)
-            effort = np.concatenate(
-                [np.full(silent, 0.02), np.linspace(0.4, 0.9, max(length - silent, 1))]
-            )[:length]
-            chest[here], belly[here] = effort, effort
-            paradox[here] = np.where(effort > 0.1, 0.42, 0.0)
-        else:
-            chest[here] = belly[here] = 0.55 + 0.2 * event.flow_share + 0.1 * ramp
-            paradox[here] = 0.08 + 0.12 * ramp
-            flatness[here] = rng.uniform(0.5, 0.95)
-        recovery = (
-            np.array([0.75, 1.1, 1.3, 1.15])
-            if event.kind == "central_apnea"
-            else 1 + rng.uniform(0.3, 0.9) * np.array([1.0, 0.8, 0.5, 0.2])
-        )
-        for step, gain in enumerate(recovery):
-            breath = event.stop + step
-            if breath >= count or taken[breath]:
-                break
-            deeper[breath] = gain
-    # Depth varies around each breath's own share, but a closed airway stays closed.
-    depth = breaths.depth * deeper
-    steady = np.where(taken, np.clip(breaths.depth, 0.85, 1.15), depth)
+    stage = np.ones(count, dtype=int)
+    if stages is not None:
+        epoch = np.clip(breaths.onset_s[:-1] // 30, 0, len(stages) - 1).astype(int)
+        stage = stages[epoch].astype(int)
+    if snoring is None:
+        snoring = float(rng.beta(1.2, 2.0))
+    wake = (stage == 0) & (stages is not None)
+    speech = wake & (slow_noise(rng, count, 5.0) > 0.9)
+    plan = _plan(rng, breaths, events, arousals_s, snoring)
+    interval_s = np.diff(breaths.onset_s)
+    share = 0.41 + 0.025 * slow_noise(rng, count, 40.0) + 0.02 * rng.standard_normal(count)
+    share = np.where(speech, 0.2, share + 0.05 * np.tanh(plan.limitation / 3))
+    inspiration_s = np.minimum(share.clip(0.18, 0.52) * interval_s, 3.2)
+    own_decay_s = rng.uniform(0.6, 0.95)
+    decay_s = np.where(speech, 3.0, own_decay_s * np.exp(0.1 * rng.standard_normal(count)))
+    decay_s = pause_constant_s(interval_s - inspiration_s, decay_s)
+    skew = np.exp(-0.12 + 0.1 * slow_noise(rng, count, 8.0)).clip(0.65, 1.25)
 
     time_s = np.arange(n) / RATE_HZ
     index = np.clip(np.searchsorted(breaths.onset_s, time_s, side="right") - 1, 0, count - 1)
-    start = breaths.onset_s[index]
-    phase = np.clip((time_s - start) / (breaths.onset_s[index + 1] - start), 0.0, 1.0)
+    within_s = np.clip(time_s - breaths.onset_s[index], 0.0, interval_s[index])
+    phase = within_s / interval_s[index]
 
     def along(values: np.ndarray, smooth_s: float) -> np.ndarray:
         return uniform_filter1d(values[index], max(1, int(smooth_s * RATE_HZ)), mode="nearest")
 
-    shift = along(paradox, 1.5)
-    thorax = along(steady * chest, 0.5) * _effort(phase)
-    abdomen = along(steady * belly, 0.5) * _effort((phase - shift - 0.03) % 1.0)
-    airflow = (steady * flow)[index] * _airflow(phase, flatness[index])
-    # The heart moves the chest wall a little, and belts drift.
+    chest_gain = np.where(stage == 4, 0.8, 1.0) * np.exp(0.06 * slow_noise(rng, count, 30.0))
+    inspiration, decay = inspiration_s[index], decay_s[index]
+    thorax = along(plan.chest * chest_gain, 0.5) * effort(within_s, inspiration, decay)
+    # The belly follows the chest a little late; the more so, the harder it works against a
+    # narrow airway.
+    late = ((phase - along(plan.asynchrony, 1.5) - 0.015) % 1.0) * interval_s[index]
+    abdomen = along(plan.belly, 0.5) * effort(late, inspiration, decay)
+    flow = plan.flow[index] * airflow(
+        within_s, inspiration, decay, plan.limitation[index], skew[index]
+    )
+    if speech.any():
+        voice = 1 + 0.5 * slow_noise(rng, n, 0.12 * RATE_HZ).clip(-2, 2)
+        flow *= np.where(speech[index], voice, 1.0)
+    _measure_flow(breaths, events, flow)
     signals = {
-        "THX": thorax + 0.012 * rng.standard_normal(n) + _drift(rng, n, 0.08),
-        "ABD": rng.uniform(0.8, 1.25) * abdomen
-        + 0.012 * rng.standard_normal(n)
-        + _drift(rng, n, 0.08),
-        "AF": airflow + 0.010 * rng.standard_normal(n) + _drift(rng, n, 0.01),
+        "THX": belt(rng, n, 2.0 * thorax - 0.75, position),
+        "ABD": belt(rng, n, rng.uniform(1.6, 2.5) * abdomen - 0.75, position),
+        "AF": flow + 0.010 * rng.standard_normal(n) + drift(rng, n, 0.01),
     }
     out = {name: signal.astype(np.float32) for name, signal in signals.items()}
     out["phase"] = phase.astype(np.float32)
     return out
 
 
-def _effort(phase: np.ndarray) -> np.ndarray:
-    """Belt signal over a breath: up in the first 42 %, down in the rest; mean about 0."""
-    rise = 0.42
-    warped = np.where(phase < rise, 0.5 * phase / rise, 0.5 + 0.5 * (phase - rise) / (1 - rise))
-    return -np.cos(2 * np.pi * warped) + 0.12 * np.sin(4 * np.pi * warped)
+@dataclass(frozen=True)
+class _Plan:
+    """What each breath does: flow and belt amplitudes, lag of the belly, limitation of the flow."""
+
+    flow: np.ndarray
+    chest: np.ndarray
+    belly: np.ndarray
+    asynchrony: np.ndarray
+    limitation: np.ndarray
 
 
-def _airflow(phase: np.ndarray, flatness: np.ndarray) -> np.ndarray:
-    """Nasal pressure over a breath: inspiration up (flat-topped if limited), expiration down."""
-    rise = 0.42
-    into = np.sin(np.pi * np.clip(phase / rise, 0, 1))
-    plateau = np.minimum(into, 0.62) / 0.62
-    inspiration = (1 - flatness) * into + flatness * plateau
-    out = np.clip((phase - rise) / (1 - rise), 0, 1)
-    expiration = -1.05 * np.sin(np.pi * out**0.62) * (1 - 0.55 * out)
-    return np.where(phase < rise, inspiration, expiration)
+def _plan(
+    rng: np.random.Generator,
+    breaths: Breaths,
+    events: list[RespiratoryEvent],
+    arousals_s: Sequence[tuple[float, float]],
+    snoring: float,
+) -> _Plan:
+    """Every breath's amplitudes, from its own depth, the events and what follows them."""
+    count = len(breaths.depth)
+    depth = breaths.depth.copy()
+    taken = np.zeros(count, dtype=bool)
+    for event in events:
+        taken[event.first : event.stop] = True
+    for start_s, end_s in arousals_s:
+        first = int(np.searchsorted(breaths.onset_s, start_s))
+        woken = np.arange(first, int(np.searchsorted(breaths.onset_s, end_s)) + 1)
+        woken = woken[woken < count]
+        woken = woken[~taken[woken]]
+        depth[woken] = np.maximum(depth[woken], breaths.depth[woken] * rng.uniform(1.1, 1.5))
+    for event in events:
+        if not event.periodic and event.kind != "rera":
+            _recover(rng, event, depth, taken)
+            _taper(rng, event, depth, taken)
+    # Inside events breaths are measured against those around them, and vary less.
+    level = median_filter(breaths.depth, size=31, mode="nearest")
+    steady = np.where(taken, level * np.clip(breaths.depth / level, 0.88, 1.12), depth)
+    if any(event.periodic for event in events):
+        steady = np.where(taken, np.clip(breaths.depth, 0.88, 1.12), depth)
+    flow, chest, belly = (np.ones(count) for _ in range(3))
+    asynchrony = np.abs(0.012 * slow_noise(rng, count, 20.0))
+    habit = 0.4 + 2.2 * snoring * slow_noise(rng, count, 60.0).clip(0, None)
+    limitation = habit * np.exp(0.35 * rng.standard_normal(count))
+    for event in events:
+        here = slice(event.first, event.stop)
+        length = event.stop - event.first
+        ramp = np.linspace(0.0, 1.0, length) if length > 1 else np.ones(1)
+        _shape(rng, event, here, ramp, (flow, chest, belly, asynchrony, limitation))
+    after = np.zeros(count, dtype=bool)
+    for event in events:
+        after[event.stop : event.stop + 3] = True
+    limitation[after & ~taken] = np.minimum(limitation[after & ~taken], 0.6)
+    return _Plan(steady * flow, steady * chest, steady * belly, asynchrony, limitation)
 
 
-def _drift(rng: np.random.Generator, n: int, sd: float) -> np.ndarray:
-    """Slow wander of a sensor's base line."""
-    coarse = slow_noise(rng, n // RATE_HZ + 2, 40.0)
-    return sd * np.interp(np.arange(n) / RATE_HZ, np.arange(len(coarse)), coarse)
+def _recover(
+    rng: np.random.Generator, event: RespiratoryEvent, depth: np.ndarray, taken: np.ndarray
+) -> None:
+    """Breaths after an event: large ones after an arousal, a slow return after a central one."""
+    if event.central:
+        gains = np.array([0.8, 1.05, 1.2, 1.1])
+    elif event.arousal:
+        gains = 1 + rng.uniform(0.3, 0.9) * np.array([1.0, 0.85, 0.5, 0.2])
+    else:
+        gains = 1 + rng.uniform(0.0, 0.4) * np.array([0.7, 1.0, 0.6, 0.2])
+    for step, gain in enumerate(gains):
+        breath = event.stop + step
+        if breath >= len(depth) or taken[breath]:
+            break
+        depth[breath] *= gain
+
+
+def _taper(
+    rng: np.random.Generator, event: RespiratoryEvent, depth: np.ndarray, taken: np.ndarray
+) -> None:
+    """One to three breaths wane before an event, none of them by as much as a hypopnea's 30 %."""
+    steps = int(rng.integers(1, 4))
+    for back, share in enumerate(np.linspace(rng.uniform(0.74, 0.88), 0.97, steps)):
+        breath = event.first - 1 - back
+        if breath < 0 or taken[breath] or taken[max(breath - 1, 0)]:
+            break
+        depth[breath] *= share
+
+
+def _shape(
+    rng: np.random.Generator,
+    event: RespiratoryEvent,
+    here: slice,
+    ramp: np.ndarray,
+    parts: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    """Write one event into the plan of its breaths, by what the airway and the drive do."""
+    flow, chest, belly, asynchrony, limitation = parts
+    length = len(ramp)
+    flow[here] = event.flow_share * np.exp(0.12 * rng.standard_normal(length))
+    if event.kind == "obstructive_apnea":
+        start, end = rng.uniform(0.35, 0.6), rng.uniform(0.85, 1.15)
+        chest[here] = start + (end - start) * ramp**1.3
+        belly[here] = chest[here] * rng.uniform(0.95, 1.15)
+        asynchrony[here] = rng.uniform(0.26, 0.36) + 0.14 * ramp
+    elif event.kind == "central_apnea":
+        chest[here] = belly[here] = 0.015
+    elif event.kind == "mixed_apnea":
+        # No drive at first (for less than the 10 s of a central apnea), then efforts that grow
+        # against the closed airway, and chest and belly that come apart only as they do.
+        silent = round(length * rng.uniform(0.42, 0.52))
+        silent = min(max(silent, 1), max(int(9.5 * length / event.duration_s), 1), length - 1)
+        grown = np.linspace(rng.uniform(0.35, 0.55), rng.uniform(0.9, 1.2), length - silent)
+        chest[here] = belly[here] = np.concatenate([np.full(silent, 0.015), grown])
+        asynchrony[here] = np.concatenate(
+            [np.zeros(silent), np.linspace(0.03, rng.uniform(0.12, 0.3), length - silent)]
+        )
+    elif event.central:
+        chest[here] = belly[here] = flow[here] * np.exp(0.05 * rng.standard_normal(length))
+        limitation[here] = 0.4
+    else:
+        first = np.array([0.35, 0.12])[:length] * rng.uniform(0.2, 1.0)
+        if event.kind == "hypopnea" and length >= 4:
+            flow[here][: len(first)] *= 1 + first
+            chest[here] = belly[here] = 0.55 + 0.2 * event.flow_share + 0.15 * ramp
+            asynchrony[here] = 0.04 + rng.uniform(0.06, 0.16) * ramp
+        elif event.kind == "hypopnea":
+            chest[here] = belly[here] = 0.7
+        else:
+            chest[here] = belly[here] = event.flow_share + 0.12 * ramp
+            asynchrony[here] = 0.02 + 0.08 * ramp
+        limitation[here] = rng.uniform(1.8, 4.5) * (0.75 + 0.5 * ramp)
+
+
+def _measure_flow(breaths: Breaths, events: list[RespiratoryEvent], flow: np.ndarray) -> None:
+    """Set each event's flow share from the flow made: its breaths against 2 minutes before it."""
+    starts = np.clip((breaths.onset_s[:-1] * RATE_HZ).astype(int), 0, len(flow) - 1)
+    size = np.maximum.reduceat(flow, starts) - np.minimum.reduceat(flow, starts)
+    taken = np.zeros(len(size), dtype=bool)
+    for event in events:
+        taken[event.first : event.stop] = True
+    for event in events:
+        begin = int(np.searchsorted(breaths.onset_s, event.onset_s - 120.0))
+        before = np.arange(begin, event.first)
+        before = before[~taken[before]]
+        if len(before) < 3:
+            before = np.flatnonzero(~taken)[:40]
+        reference = float(np.median(size[before])) if len(before) else 2.0
+        share = float(np.median(size[event.first : event.stop])) / reference
+        event.flow_share = min(share, 1.0)
+
+
+def heart_in_breathing(
+    rng: np.random.Generator,
+    air: dict[str, np.ndarray],
+    beats_s: np.ndarray,
+    events: list[RespiratoryEvent],
+) -> None:
+    """Add what the beating heart moves, in place: belts always, flow where the airway is open.
+
+    Cardiogenic oscillations show on the flow of central apneas and the first part of mixed ones
+    only a little, and not on a closed airway.
+    """
+    n = len(air["AF"])
+    beat = np.interp(np.arange(n) / RATE_HZ, beats_s, np.arange(len(beats_s)))
+    wave = np.sin(2 * np.pi * beat) + 0.4 * np.sin(4 * np.pi * beat + 0.7)
+    air["THX"] += (rng.uniform(0.006, 0.02) * wave).astype(np.float32)
+    air["ABD"] += (rng.uniform(0.004, 0.012) * wave).astype(np.float32)
+    size = rng.uniform(0.012, 0.03)
+    for event in events:
+        if event.central:
+            first, last = int(event.onset_s * RATE_HZ), int(event.end_s * RATE_HZ)
+            edge = np.clip(
+                np.minimum(np.arange(last - first), np.arange(last - first)[::-1]), 0, 64
+            )
+            part = wave[first:last]
+            air["AF"][first:last] += (size * part * edge[: len(part)] / 64).astype(np.float32)
