@@ -53,6 +53,7 @@ class Condition:
     fragmentation: float = 1.0
     deep_sleep: float = 1.0
     wake_bout: float = 1.0
+    rem_sleep: float = 1.0
     shares: tuple[float, float, float, float] | None = None
     stage_weight: Weights = (0.0, 1.2, 1.0, 0.35, 1.6)
     supine_weight: float = 2.0
@@ -62,13 +63,15 @@ class Condition:
     leg_movements_per_h: float = 3.0
     plm_arousal_share: float = 0.3
 
-    def profile(self, ahi: float) -> SleepProfile:
+    def profile(self, ahi: float, age_y: float) -> SleepProfile:
         """The hypnogram's parameters: breathing events fragment sleep and cost deep sleep."""
         return SleepProfile(
             sleep_onset_min=self.sleep_onset_min,
             fragmentation=self.fragmentation * (1 + ahi / 90),
             deep_sleep=self.deep_sleep / (1 + ahi / 90),
             wake_bout=self.wake_bout,
+            age_y=age_y,
+            rem_sleep=self.rem_sleep,
         )
 
     def placement(self, ahi: float) -> Placement:
@@ -85,13 +88,12 @@ class Condition:
 
 CONDITIONS: dict[str, Condition] = {
     "healthy": Condition(ahi=2.0),
+    "healthy_young": Condition(ahi=1.0, age_y=22.0, deep_sleep=1.1, leg_movements_per_h=2.0),
+    "healthy_old": Condition(ahi=4.0, age_y=72.0, plm_per_h=5.0, plm_arousal_share=0.15),
+    "mild_osa": Condition(ahi=9.0, age_y=42.0),
+    "moderate_osa": Condition(ahi=21.0, age_y=50.0),
+    "severe_osa": Condition(ahi=52.0, age_y=55.0, supine_weight=1.5, leg_movements_per_h=5.0),
     "osa": Condition(ahi=20.0),
-    "central": Condition(
-        ahi=20.0,
-        shares=(0.10, 0.58, 0.10, 0.22),
-        stage_weight=(0.0, 1.2, 1.0, 0.4, 0.3),
-        supine_weight=1.5,
-    ),
     "rem_related": Condition(
         ahi=12.0,
         shares=(0.30, 0.03, 0.02, 0.65),
@@ -101,6 +103,12 @@ CONDITIONS: dict[str, Condition] = {
     "supine_related": Condition(
         ahi=18.0, supine_weight=12.0, posture_shares=(0.25, 0.25, 0.45, 0.05)
     ),
+    "central": Condition(
+        ahi=20.0,
+        shares=(0.10, 0.58, 0.10, 0.22),
+        stage_weight=(0.0, 1.2, 1.0, 0.4, 0.3),
+        supine_weight=1.5,
+    ),
     "insomnia": Condition(
         ahi=3.0,
         sleep_onset_min=38.0,
@@ -108,6 +116,35 @@ CONDITIONS: dict[str, Condition] = {
         deep_sleep=0.8,
         wake_bout=2.5,
         arousals_per_h=14.0,
+    ),
+    "copd": Condition(
+        ahi=6.0,
+        age_y=64.0,
+        fragmentation=1.2,
+        rem_sleep=0.85,
+        shares=(0.05, 0.05, 0.0, 0.90),
+        stage_weight=(0.0, 0.8, 0.8, 0.5, 3.0),
+        supine_weight=1.3,
+    ),
+    "cheyne_stokes": Condition(
+        ahi=30.0,
+        age_y=68.0,
+        fragmentation=1.2,
+        deep_sleep=0.7,
+        rem_sleep=0.85,
+        shares=(0.04, 0.66, 0.05, 0.25),
+        stage_weight=(0.0, 1.2, 1.0, 0.2, 0.1),
+        supine_weight=1.6,
+    ),
+    "plmd": Condition(
+        ahi=3.0, age_y=55.0, fragmentation=1.25, plm_per_h=32.0, leg_movements_per_h=6.0
+    ),
+    "rbd": Condition(
+        ahi=5.0,
+        age_y=66.0,
+        plm_per_h=10.0,
+        leg_movements_per_h=6.0,
+        plm_arousal_share=0.2,
     ),
 }
 

@@ -17,12 +17,14 @@ from scipy.signal import resample_poly
 
 from sleeplm.errors import QueryError
 from sleeplm.scoring import EPOCH_S, STAGES, Scorer, Scoring
+from train.simulate.artefacts import chosen_artefacts, disturb
 from train.simulate.breathing import RespiratoryEvent, breathe, draw_breaths, place_events
 from train.simulate.conditions import CONDITIONS, SUPINE, condition_named
 from train.simulate.eeg import RATE_HZ, moment_stages, simulate_brain
 from train.simulate.eyes import eye_movements
 from train.simulate.heart import beat_times, electrocardiogram, pulse_rate
-from train.simulate.hypnogram import simulate_stages
+from train.simulate.hypnogram import simulate_stages, waking_arousals
+from train.simulate.legs import LEG_CHANNELS, leg_muscles, leg_truth, move_legs
 from train.simulate.muscle import chin_muscle
 from train.simulate.oximetry import (
     Circulation,
@@ -32,7 +34,7 @@ from train.simulate.oximetry import (
     find_desaturations,
     saturation,
 )
-from train.simulate.restlessness import arousals_and_movements, posture, sway
+from train.simulate.restlessness import arousals_and_movements, posture, sway, with_others
 from train.simulate.truth import truth_events
 
 __all__ = ["CHANNELS", "CONDITIONS", "SimulatedNight", "simulate_night"]
@@ -89,6 +91,8 @@ def simulate_night(
     start: datetime | None = None,
     missing: Sequence[str] = (),
     variety: float = 1.0,
+    age_y: float | None = None,
+    artefacts: float | Sequence[str] = 0.0,
 ) -> SimulatedNight:
     """A whole polysomnography with known truth, the same bytes for the same arguments.
 
@@ -106,10 +110,16 @@ def simulate_night(
     start : datetime, optional
         Clock time of the first sample; drawn between 21:30 and 23:30 where not given.
     missing : sequence of str
-        Channels that were not recorded. Events that only they would show leave the truth.
+        Channels that were not recorded, legs (``LEG_L``, ``LEG_R``) among them. Events that only
+        they would show leave the truth.
     variety : float
         Factor on how EEG spectra differ between nights and change within one, 0–3; 1 is as
         measured on real nights, more is for training, so that what learns here carries over.
+    age_y : float, optional
+        Age in years, 5–95; the condition's own where not given.
+    artefacts : float or sequence of str
+        How likely artefacts are, 0 (none) to 1, or names of
+        :data:`~train.simulate.artefacts.ARTEFACTS` to have for certain.
 
     Raises
     ------
@@ -118,12 +128,14 @@ def simulate_night(
     """
     who = condition_named(condition)
     ahi = who.ahi if ahi is None else float(ahi)
-    _check(seed, hours, ahi, missing)
+    age_y = who.age_y if age_y is None else float(age_y)
+    _check(seed, hours, ahi, age_y, missing)
     if not 0 <= variety <= 3:
         raise QueryError(f"variety {variety} is out of range; use 0 to 3")
     # A generator for each part: a change in one leaves the others as they were.
     parts = ("plan", "stages", "breaths", "events", "oxygen", "breathing", "brain", "eyes",
-             "muscle", "heart", "ecg")  # fmt: skip
+             "muscle", "heart", "ecg", "legs", "artefacts",
+             "waking")  # fmt: skip
     rng = dict(
         zip(
             parts,
@@ -136,7 +148,7 @@ def simulate_night(
             minutes=int(rng["plan"].integers(0, 121)), seconds=int(rng["plan"].integers(0, 60))
         )
     n_epochs = max(1, round(hours * 3600 / EPOCH_S))
-    stages = simulate_stages(rng["stages"], n_epochs, who.profile(ahi))
+    stages = simulate_stages(rng["stages"], n_epochs, who.profile(ahi, age_y))
     position, changes = posture(rng["plan"], stages, who)
     breaths = draw_breaths(rng["breaths"], stages)
     sleep_h = float(np.sum(stages > 0)) * EPOCH_S / 3600
@@ -149,14 +161,21 @@ def simulate_night(
     arousals_s, movements_s = arousals_and_movements(
         rng["events"], stages, events, dips, changes, who
     )
+    arousals_s = with_others(arousals_s, waking_arousals(rng["waking"], stages), 10.0)
+    steps, more_s = move_legs(rng["legs"], stages, events, arousals_s, movements_s, who)
+    arousals_s = sorted([*arousals_s, *more_s])
     native, beats_s = _record(
         rng, stages, position, breaths, events, arousals_s, movements_s, variety
     )
     native["SPO2"] = (1.0, spo2_pct.astype(np.float32))
+    native |= leg_muscles(rng["legs"], stages, steps)
     for name in missing:
-        native.pop(name)
+        native.pop(name, None)
+    wrong = chosen_artefacts(rng["artefacts"], artefacts)
+    disturbed = disturb(rng["artefacts"], native, wrong, n_epochs * EPOCH_S) if artefacts else None
 
-    truth, scored_kinds = truth_events(events, dips, arousals_s, missing)
+    legs = leg_truth(steps, stages, events)
+    truth, scored_kinds = truth_events(events, dips, arousals_s, legs, disturbed, missing)
     counted = [event for event in truth if "apnea" in event.kind or event.kind == "hypopnea"]
     meta: dict[str, Any] = {
         "seed": seed,
@@ -165,6 +184,8 @@ def simulate_night(
         "condition": condition,
         "missing": sorted(missing),
         "variety": variety,
+        "age_y": age_y,
+        "artefacts": disturbed.done if disturbed else [],
         "conventions": CONVENTIONS,
         "sleep_h": sleep_h,
         "ahi_achieved": len(counted) / sleep_h if sleep_h else None,
@@ -184,18 +205,21 @@ def simulate_night(
     return SimulatedNight(_house_signals(native), scoring, start, meta, native, beats_s)
 
 
-def _check(seed: int, hours: float, ahi: float, missing: Sequence[str]) -> None:
+def _check(seed: int, hours: float, ahi: float, age_y: float, missing: Sequence[str]) -> None:
     """Refuse what makes no night."""
     if seed < 0:
         raise QueryError(f"seed {seed} is negative; use 0 or more")
     if not 0.08 <= hours <= 24:
         raise QueryError(f"hours {hours} is out of range; a night has 0.1 to 24 hours")
-    unknown = [name for name in missing if name not in CHANNELS]
+    if not 5 <= age_y <= 95:
+        raise QueryError(f"age {age_y:g} is out of range; use 5 to 95 years")
+    names = (*CHANNELS, *LEG_CHANNELS)
+    unknown = [name for name in missing if name not in names]
     if unknown:
         raise QueryError(
-            f"missing channel {unknown[0]!r} is not known; use names of {', '.join(CHANNELS)}"
+            f"missing channel {unknown[0]!r} is not known; use names of {', '.join(names)}"
         )
-    if len(set(missing)) == len(CHANNELS):
+    if set(CHANNELS) <= set(missing):
         raise QueryError("missing names every channel; leave at least one")
     if not 0 <= ahi <= 150:
         raise QueryError(f"ahi {ahi} is out of range; use 0 to 150 events an hour of sleep")

@@ -10,7 +10,7 @@ from train.simulate.conditions import SUPINE, Condition
 from train.simulate.eeg import RATE_HZ, smooth_gate
 from train.simulate.oximetry import Desaturation
 
-__all__ = ["arousals_and_movements", "posture", "sway"]
+__all__ = ["arousals_and_movements", "posture", "sway", "with_others"]
 
 AROUSAL_SHARE = {
     "obstructive_apnea": 0.75,
@@ -118,6 +118,20 @@ def arousals_and_movements(
             at = epoch * 30 + rng.uniform(0, 22)
             movements.append((at, at + rng.uniform(2, 7)))
     return sorted(taken), sorted(movements)
+
+
+def with_others(
+    spans: list[tuple[float, float]], others: list[tuple[float, float]], apart_s: float
+) -> list[tuple[float, float]]:
+    """``spans`` and those of ``others`` that lie ``apart_s`` from them, by onset.
+
+    AASM: an arousal follows at least ten seconds of sleep.
+    """
+    taken = sorted(spans)
+    for start_s, end_s in others:
+        if all(start_s > e + apart_s or end_s < s - apart_s for s, e in taken):
+            taken.append((round(start_s, 2), round(end_s, 2)))
+    return sorted(taken)
 
 
 def sway(rng: np.random.Generator, n: int, movements_s: list[tuple[float, float]]) -> np.ndarray:
