@@ -3,9 +3,15 @@
 The background is noise shaped in overlapping 4-s frames. Stage spectra are parametric fits (within
 0.4 dB) to real central EEG (one PSG for N2, N3 and R; W from the median of 12 patients of the
 St Vincent's / UCD database; N1 assumed between them), in dB re 1 µV²/Hz:
-b − 10·log10(k^χ + f^χ) + Gaussian bumps over log2 f. On it lie slow waves, K-complexes, spindles,
-alpha that comes in bursts, saw-tooth waves in R, and the speeding-up of arousals. The power of the
-discrete elements is taken out of the background, so that the sum keeps the stage's spectrum.
+b − 10·log10(k^χ + f^χ) + Gaussian bumps over log2 f. On it lie alpha that comes in bursts, the
+speeding-up of arousals, and the discrete waves of :mod:`train.simulate.graphoelements`, whose
+power is taken out of the background, so that the sum keeps the stage's spectrum.
+
+What varies: each night has its own gain, its own tilt in wake and in sleep (in the UCD patients W
+and N3 vary between recordings by 2 to 4 dB, nearly independently of each other above 1 Hz) and
+its own alpha and spindle frequency; within a night power drifts with a time constant of 90 s. The
+drift is skewed: a stage is what an expert called it, and N2 with much more delta would have been
+called N3, N1 with much more alpha W.
 """
 
 from __future__ import annotations
@@ -14,7 +20,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.signal import lfilter
+from scipy.signal import fftconvolve, lfilter
+
+from train.simulate.graphoelements import draw_elements
 
 __all__ = ["RATE_HZ", "BrainWaves", "moment_stages", "simulate_brain", "slow_noise", "smooth_gate"]
 
@@ -32,20 +40,27 @@ STAGE_SPECTRA: tuple[tuple[float, float, float, tuple[Bump, ...]], ...] = (
     (30.3, 2.95, 1.5, ((0.7, 4.2, 0.59), (9.8, 2.6, 0.75), (11.4, 5.1, 0.35))),
     (28.6, 2.72, 4.3, ((0.43, 4.0, 0.75), (9.5, 3.6, 0.33), (22.8, 4.9, 0.51))),
 )
-# Standard deviation in dB of the slow changes within a night, by stage, in three ranges.
+# Slow changes within a night in dB by stage (W N1 N2 N3 R), in three ranges: SD of falls, of rises.
 VARIABILITY_DB = {
-    "low": (2.5, 2.0, 2.3, 1.5, 1.8),
-    "ten": (2.5, 1.5, 1.3, 1.2, 1.8),
-    "high": (1.6, 1.2, 0.9, 0.5, 0.7),
+    "low": ((3.4, 2.8, 3.8, 1.6, 2.6), (3.8, 1.6, 1.9, 2.2, 2.2)),
+    "ten": ((3.6, 2.0, 2.0, 1.8, 3.0), (3.0, 1.2, 2.0, 1.8, 1.5)),
+    "high": ((2.2, 1.6, 1.4, 0.7, 1.0), (3.4, 1.4, 1.4, 0.7, 1.0)),
 }
-VARIABILITY_SCALE = 1.5
 VARIABILITY_TAU_S = 90.0
-# Slow waves, K-complexes and spindles a minute by stage (W N1 N2 N3 R).
-SLOW_WAVES_PER_MIN = (0.0, 0.0, 5.0, 20.0, 0.0)
-K_COMPLEXES_PER_MIN = (0.0, 0.0, 1.6, 0.3, 0.0)
-SPINDLES_PER_MIN = (0.0, 0.0, 4.0, 1.5, 0.0)
-SAWTOOTH_PER_MIN = (0.0, 0.0, 0.0, 0.0, 0.8)
-TEMPLATE_S = 3.0
+# Between nights, SD in dB: one gain for all; then a curve for wake and one for NREM, of
+# which N1 and R have parts, at these frequencies; then one for each stage.
+KNOT_HZ = np.array([0.5, 1.0, 2.0, 4.0, 8.0, 11.0, 16.0, 24.0, 36.0])
+GAIN_SD_DB = 0.9
+WAKE_SD_DB = np.array([2.4, 1.8, 1.2, 0.9, 1.3, 1.1, 1.3, 1.7, 2.4])
+NREM_SD_DB = np.array([1.6, 1.3, 1.2, 1.1, 1.8, 1.7, 1.6, 1.5, 1.5])
+STAGE_SD_DB = 0.6
+# How far a curve's neighbouring knots go together (octaves).
+CURVE_OCTAVES = 1.6
+# NREM of the one PSG behind the table has less beta than that of the UCD patients (-2.4 dB at
+# 24 Hz in N3); half of the difference is added to every night.
+NREM_BETA_DB = 2.0
+# Seconds over which N3 casts its shadow on the N2 around it.
+DEPTH_S = 240
 
 
 @dataclass(frozen=True)
@@ -98,6 +113,10 @@ def simulate_brain(
     seconds: np.ndarray,
     arousals_s: Sequence[tuple[float, float]],
     variety: float = 1.0,
+    *,
+    age_y: float = 35.0,
+    alpha_strength: float = 1.0,
+    spindle_rate: float = 1.0,
 ) -> BrainWaves:
     """EEG of a night.
 
@@ -110,19 +129,35 @@ def simulate_brain(
         Where the EEG speeds up.
     variety : float
         Factor on the differences between nights and the changes within one; 1 is as measured.
+    age_y : float
+        Slow waves shrink, alpha slows and spindles become fewer with age.
+    alpha_strength : float
+        Factor on the amplitude of alpha in W: 0 none (one sleeper of ten), 1 usual, 2 much.
+    spindle_rate : float
+        Factor on how often spindles come.
     """
     n = len(seconds) * RATE_HZ
     n_frames = n // HOP + 1
     frame_s = np.arange(n_frames) * HOP / RATE_HZ
     weights = _frame_weights(seconds, frame_s)
+    depth = _depth(seconds)
 
-    stage_db = _night_character(rng, variety)
-    elements = _elements(rng, seconds)
+    decades = (float(np.clip(age_y, 5, 95)) - 35) / 10
+    alpha_hz = float(np.clip(rng.normal(9.6, 0.6), 8.2, 11.2) - 0.12 * max(decades, 0.0))
+    spindle_hz = float(rng.normal(13.4, 0.35))
+    stage_db = _night_character(rng, variety, alpha_hz, max(decades, -1.5))
+    elements = draw_elements(
+        rng, seconds, depth, FRAME,
+        delta=float(10 ** (-0.25 * max(decades, -1.5) / 20)),
+        spindle_rate=spindle_rate * float(np.exp(-0.12 * max(decades, 0.0))),
+        spindle_hz=spindle_hz,
+    )  # fmt: skip
     background = _background_power(stage_db, elements.power)
-    alpha = _alpha_power(stage_db)
+    alpha = _alpha_power(stage_db, alpha_hz)
     background = np.maximum(background - alpha, 0.25 * background)
+    alpha *= alpha_strength**2
 
-    changes = _changes_db(rng, weights, variety)
+    changes = _changes(rng, weights, variety, depth, frame_s)
     shared, ours = np.sqrt(0.62), np.sqrt(0.38)
     power = _mixture(weights, background) * changes
     alpha_power = _mixture(weights, alpha) * changes
@@ -184,37 +219,63 @@ def moment_stages(rng: np.random.Generator, stages: np.ndarray) -> tuple[np.ndar
     return body, brain
 
 
-def _stage_power_db() -> np.ndarray:
+def _depth(seconds: np.ndarray) -> np.ndarray:
+    """Nearness of N3 for every second, 0 to 1: its share within some minutes."""
+    width = min(2 * DEPTH_S + 1, len(seconds))
+    window = np.bartlett(width + 2)[1:-1]
+    deep = fftconvolve((seconds == 3).astype(float), window / window.sum(), "same")
+    return np.clip(2 * deep, 0, 1)[: len(seconds)]
+
+
+def _stage_power_db(alpha_hz: float) -> np.ndarray:
     """[5, n_frequencies] dB re 1 µV²/Hz; the amplifier's 0.3-Hz high-pass is in it."""
     frequency = np.maximum(FREQUENCY_HZ, 0.1)
     rows = []
-    for offset_db, slope, knee_hz, bumps in STAGE_SPECTRA:
+    for stage, (offset_db, slope, knee_hz, bumps) in enumerate(STAGE_SPECTRA):
         row = offset_db - 10 * np.log10(knee_hz**slope + frequency**slope)
         for centre_hz, height_db, octaves in bumps:
-            row = row + height_db * np.exp(-0.5 * (np.log2(frequency / centre_hz) / octaves) ** 2)
+            # The alpha peak of W, N1 and R is the sleeper's own.
+            at_hz = alpha_hz * centre_hz / 9.6 if 8 < centre_hz < 10 else centre_hz
+            row = row + height_db * np.exp(-0.5 * (np.log2(frequency / at_hz) / octaves) ** 2)
+        if stage in (2, 3):
+            row = row + NREM_BETA_DB * np.exp(-0.5 * (np.log2(frequency / 23) / 0.5) ** 2)
         row = row + 10 * np.log10(frequency**2 / (frequency**2 + 0.2**2))
         row[0] = -90.0
         rows.append(row)
     return np.stack(rows)
 
 
-def _smooth_db(rng: np.random.Generator, sd_db: float) -> np.ndarray:
-    """A random smooth curve over log frequency: knots at 0.5, 2, 8, 16, 40 Hz."""
-    knots = np.log2([0.5, 2.0, 8.0, 16.0, 40.0])
-    return np.interp(np.log2(np.maximum(FREQUENCY_HZ, 0.25)), knots, sd_db * rng.standard_normal(5))
+def _curve(rng: np.random.Generator, sd_db: np.ndarray) -> np.ndarray:
+    """A random smooth curve over log frequency with the given SD at the knots."""
+    octave = np.log2(KNOT_HZ)
+    kernel = np.exp(-0.5 * ((octave[:, None] - octave) / CURVE_OCTAVES) ** 2)
+    root = np.linalg.cholesky(kernel + 1e-6 * np.eye(len(octave)))
+    values = sd_db * np.sum(root * rng.standard_normal(len(octave)), axis=1)
+    return np.interp(np.log2(np.maximum(FREQUENCY_HZ, 0.25)), octave, values)
 
 
-def _night_character(rng: np.random.Generator, variety: float) -> np.ndarray:
+def _night_character(
+    rng: np.random.Generator, variety: float, alpha_hz: float, decades: float
+) -> np.ndarray:
     """This sleeper's stage spectra in dB [5, n_frequencies]."""
-    common = variety * _smooth_db(rng, 1.7)
-    return np.stack([row + common + variety * _smooth_db(rng, 0.65) for row in _stage_power_db()])
+    gain_db = GAIN_SD_DB * rng.standard_normal()
+    wake, nrem = _curve(rng, WAKE_SD_DB), _curve(rng, NREM_SD_DB)
+    mixed = ((1.0, 0.0), (0.45, 0.55), (0.0, 1.0), (0.0, 1.0), (0.3, 0.7))
+    slow = 1 / (1 + np.exp((np.log2(np.maximum(FREQUENCY_HZ, 0.25)) - 2) * 3))
+    rows = []
+    for stage, row in enumerate(_stage_power_db(alpha_hz)):
+        of_wake, of_nrem = mixed[stage]
+        own = _curve(rng, np.full(len(KNOT_HZ), STAGE_SD_DB))
+        aged = -0.25 * decades * slow if stage in (2, 3) else 0.0
+        rows.append(row + variety * (gain_db + of_wake * wake + of_nrem * nrem + own) + aged)
+    return np.stack(rows)
 
 
-def _alpha_power(stage_db: np.ndarray) -> np.ndarray:
-    """Power of the alpha rhythm that comes in bursts (W, some in N1) [5, n_frequencies]."""
+def _alpha_power(stage_db: np.ndarray, alpha_hz: float) -> np.ndarray:
+    """Power of the alpha rhythm that comes in bursts (W, some in N1 and R) [5, n_frequencies]."""
     frequency = np.maximum(FREQUENCY_HZ, 0.1)
-    band = np.exp(-0.5 * (np.log2(frequency / 9.3) / 0.2) ** 2)
-    share = np.array([0.72, 0.25, 0.0, 0.0, 0.15])[:, None]
+    band = np.exp(-0.5 * (np.log2(frequency / alpha_hz) / 0.2) ** 2)
+    share = np.array([0.8, 0.3, 0.0, 0.0, 0.15])[:, None]
     return 10 ** (stage_db / 10) * band * share
 
 
@@ -250,7 +311,13 @@ def _mixture(weights: np.ndarray, power: np.ndarray) -> np.ndarray:
     return mixed
 
 
-def _changes_db(rng: np.random.Generator, weights: np.ndarray, variety: float) -> np.ndarray:
+def _changes(
+    rng: np.random.Generator,
+    weights: np.ndarray,
+    variety: float,
+    depth: np.ndarray,
+    frame_s: np.ndarray,
+) -> np.ndarray:
     """Slow changes of power within the night, as a factor [n_frames, n_frequencies]."""
     n_frames = len(weights)
     step_s = HOP / RATE_HZ
@@ -260,13 +327,22 @@ def _changes_db(rng: np.random.Generator, weights: np.ndarray, variety: float) -
         "ten": np.exp(-0.5 * ((octave - np.log2(10.0)) / 0.55) ** 2),
         "high": 1 / (1 + np.exp(-(octave - np.log2(16.0)) * 4)),
     }
-    total = np.zeros((n_frames, len(FREQUENCY_HZ)), dtype=np.float32)
-    for name, sd_db in VARIABILITY_DB.items():
-        sd = _mixture(weights, np.array(sd_db)[:, None])[:, 0] * VARIABILITY_SCALE * variety
+    # N2 is deep near N3 and light far from it; slow-wave sleep lightens in the course of a night.
+    near = np.interp(frame_s, np.arange(len(depth)), depth)
+    late = frame_s / max(frame_s[-1], 4 * 3600.0)
+    drift = weights[:, 2] * 3.0 * (near - 0.35) + (weights[:, 2] + weights[:, 3]) * (
+        0.6 - 1.2 * late
+    )
+    total = drift.astype(np.float32)[:, None] * shape["low"].astype(np.float32)
+    for name, (fall_db, rise_db) in VARIABILITY_DB.items():
+        fall = _mixture(weights, np.array(fall_db)[:, None])[:, 0]
+        rise = _mixture(weights, np.array(rise_db)[:, None])[:, 0]
         noise = slow_noise(rng, n_frames, VARIABILITY_TAU_S / step_s)
         if name == "low":  # delta also swells and fades within seconds
             noise = 0.85 * noise + 0.53 * slow_noise(rng, n_frames, 6.0 / step_s)
-        total += (sd * noise).astype(np.float32)[:, None] * shape[name].astype(np.float32)
+        # The mean of the skewed noise is taken off: E|x|/2 = 0.4.
+        change = np.where(noise > 0, rise, fall) * noise - 0.4 * (rise - fall)
+        total += (variety * change).astype(np.float32)[:, None] * shape[name].astype(np.float32)
     return np.exp(total * np.float32(np.log(10) / 10))
 
 
@@ -286,133 +362,11 @@ def _shaped_noise(rng: np.random.Generator, amplitude: np.ndarray, n: int) -> np
 
 
 def _burst_modulator(rng: np.random.Generator, n: int) -> np.ndarray:
-    """Waxing and waning of alpha over about a second; mean square 1."""
+    """Waxing and waning of alpha: runs of some seconds, and beats within them; mean square 1."""
     coarse_hz = 4
     n_coarse = n * coarse_hz // RATE_HZ + 2
-    level = np.exp(0.65 * slow_noise(rng, n_coarse, 1.2 * coarse_hz))
+    runs = 1 / (1 + np.exp(-5 * (slow_noise(rng, n_coarse, 5.0 * coarse_hz) + 0.1)))
+    level = (0.12 + runs) * np.exp(0.55 * slow_noise(rng, n_coarse, 0.8 * coarse_hz))
     level /= np.sqrt(np.mean(level**2))
     at = np.arange(n, dtype=np.float32) * np.float32(coarse_hz / RATE_HZ)
     return np.interp(at, np.arange(n_coarse), level).astype(np.float32)
-
-
-@dataclass
-class _Elements:
-    """Templates of the discrete elements, where they begin, and their gain by site."""
-
-    onset: np.ndarray
-    shapes: np.ndarray
-    gains: dict[str, np.ndarray]
-    power: np.ndarray
-
-    def trace(self, n: int, site: str) -> np.ndarray:
-        """All elements as one site sees them, n samples."""
-        trace = np.zeros(n + self.shapes.shape[1], dtype=np.float32)
-        index = self.onset[:, None] + np.arange(self.shapes.shape[1])
-        np.add.at(trace, index, self.shapes * self.gains[site][:, None])
-        return trace[:n]
-
-
-def _elements(rng: np.random.Generator, seconds: np.ndarray) -> _Elements:
-    """Slow waves, K-complexes, spindles and saw-tooth trains of a night."""
-    length = int(TEMPLATE_S * RATE_HZ)
-    minutes = np.array([np.sum(seconds == stage) / 60 for stage in range(5)])
-    kinds = (
-        (SLOW_WAVES_PER_MIN, _slow_waves, 0.75),
-        (K_COMPLEXES_PER_MIN, _k_complexes, 0.75),
-        (SPINDLES_PER_MIN, _spindles, 0.25),
-        (SAWTOOTH_PER_MIN, _sawtooth, 0.5),
-    )
-    onsets: list[np.ndarray] = []
-    shapes: list[np.ndarray] = []
-    gains: dict[str, list[np.ndarray]] = {"c3": [], "c4": [], "eye": []}
-    power = np.zeros((5, len(FREQUENCY_HZ)))
-    for per_min, make, eye_gain in kinds:
-        for stage in np.flatnonzero(per_min):
-            count = int(rng.poisson(per_min[stage] * minutes[stage]))
-            where = np.flatnonzero(seconds == stage)
-            if not count or not len(where):
-                continue
-            onset = rng.choice(where, count) * RATE_HZ + rng.integers(0, RATE_HZ, count)
-            shape = make(rng, count, int(stage))
-            onsets.append(onset)
-            shapes.append(shape)
-            gains["c3"].append(rng.uniform(0.85, 1.15, count))
-            gains["c4"].append(rng.uniform(0.7, 1.15, count))
-            gains["eye"].append(eye_gain * rng.uniform(0.7, 1.2, count))
-            spectrum = np.abs(np.fft.rfft(shape, FRAME, axis=1)) ** 2
-            rate_hz = count / (minutes[stage] * 60)
-            power[stage] += 2 * rate_hz * spectrum.mean(axis=0) / RATE_HZ**2
-    if not onsets:
-        empty = np.zeros(0)
-        return _Elements(
-            np.zeros(0, int), np.zeros((0, length), np.float32), dict.fromkeys(gains, empty), power
-        )
-    return _Elements(
-        np.concatenate(onsets),
-        np.concatenate(shapes).astype(np.float32),
-        {site: np.concatenate(parts) for site, parts in gains.items()},
-        power,
-    )
-
-
-def _template_time(count: int) -> np.ndarray:
-    return np.tile(np.arange(int(TEMPLATE_S * RATE_HZ)) / RATE_HZ, (count, 1))
-
-
-def _biphasic(
-    time_s: np.ndarray, down_s: np.ndarray, up_s: np.ndarray, up_share: np.ndarray
-) -> np.ndarray:
-    """A negative half wave of −1 and a positive one of ``up_share``."""
-    down, up = down_s[:, None], up_s[:, None]
-    first = -np.sin(np.pi * np.clip(time_s / down, 0, 1))
-    second = np.sin(np.pi * np.clip((time_s - down) / up, 0, 1))
-    return first + up_share[:, None] * second
-
-
-def _slow_waves(rng: np.random.Generator, count: int, stage: int) -> np.ndarray:
-    """Half waves of about 0.5 and 0.65 s; 85 µV peak to peak (median), smaller in N2."""
-    median = 85.0 if stage == 3 else 64.0
-    peak_to_peak = median * np.exp(0.45 * rng.standard_normal(count))
-    up_share = rng.uniform(0.55, 0.95, count)
-    wave = _biphasic(
-        _template_time(count),
-        0.5 * np.exp(0.15 * rng.standard_normal(count)),
-        0.64 * np.exp(0.15 * rng.standard_normal(count)),
-        up_share,
-    )
-    return wave * (peak_to_peak / (1 + up_share))[:, None]
-
-
-def _k_complexes(rng: np.random.Generator, count: int, stage: int) -> np.ndarray:
-    """A sharp negative wave and a slower positive one, 80–200 µV, some with a spindle behind."""
-    time_s = _template_time(count)
-    peak_to_peak = rng.uniform(80, 200, count)
-    up_share = rng.uniform(0.5, 0.9, count)
-    wave = _biphasic(time_s, rng.uniform(0.25, 0.4, count), rng.uniform(0.45, 0.7, count), up_share)
-    wave *= (peak_to_peak / (1 + up_share))[:, None]
-    follows = rng.random(count) < 0.4
-    centre = rng.uniform(1.0, 1.4, count)[:, None]
-    spindle = np.exp(-0.5 * ((time_s - centre) / 0.22) ** 2) * np.sin(2 * np.pi * 13.4 * time_s)
-    return wave + spindle * (follows * rng.uniform(8, 18, count))[:, None]
-
-
-def _spindles(rng: np.random.Generator, count: int, stage: int) -> np.ndarray:
-    """Waxing and waning 13.4 ± 0.4 Hz, 14 µV at the peak, 0.85 s long."""
-    time_s = _template_time(count)
-    hz = rng.normal(13.4, 0.4, count)[:, None]
-    span = np.clip(0.85 * np.exp(0.25 * rng.standard_normal(count)), 0.5, 2.2)[:, None]
-    peak = 14.0 * np.exp(0.3 * rng.standard_normal(count))[:, None]
-    envelope = np.sin(np.pi * np.clip(time_s / span, 0, 1)) ** 0.8
-    drift = 2 * np.pi * (hz * time_s - 0.3 * time_s**2)
-    return peak * envelope * np.sin(drift + rng.uniform(0, 2 * np.pi, count)[:, None])
-
-
-def _sawtooth(rng: np.random.Generator, count: int, stage: int) -> np.ndarray:
-    """Trains of notched 2–4 Hz triangles of 20–40 µV."""
-    time_s = _template_time(count)
-    hz = rng.uniform(2.2, 4.0, count)[:, None]
-    phase = (hz * time_s) % 1.0
-    triangle = np.where(phase < 0.7, phase / 0.7, (1 - phase) / 0.3) - 0.5
-    span = rng.uniform(1.2, 2.8, count)[:, None]
-    envelope = np.sin(np.pi * np.clip(time_s / span, 0, 1)) ** 0.5
-    return rng.uniform(20, 40, count)[:, None] * envelope * triangle
