@@ -33,6 +33,7 @@ from sleeplm.localization import (
 )
 from sleeplm.model import checkpoint, precision
 from sleeplm.model.config import SYSTEMS, ModelConfig
+from sleeplm.model.drafts import Drafts
 from sleeplm.model.generation import Sampling, generate
 from sleeplm.model.inputs import normalise
 from sleeplm.model.recoca import ReCoCa, SignalFeatures
@@ -128,6 +129,7 @@ class SleepLM:
         self.weights_sha256 = weights_sha256
         self._readings: OrderedDict[bytes, _Reading] = OrderedDict()
         self._texts: dict[str, np.ndarray] = {}
+        self._drafts: dict[int, Drafts] = {}  # by modality index; captions help to write others
         self._lock = threading.RLock()  # the page asks from several threads
 
     # ── loading and saving ───────────────────────────────────────────────────────────────────
@@ -613,6 +615,7 @@ class SleepLM:
                 eot=self.tokenizer.eot,
                 sampling=sampling,
                 seed=None if seed is None else seed + start,
+                drafts=self._drafts,
                 progress=report,
             )
             for place, system in enumerate(systems):

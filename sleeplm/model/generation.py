@@ -1,13 +1,14 @@
 """Captions token by token: greedy, drawn, or by beam search.
 
 One step runs one token per caption through text tower and decoder, behind an exact cache
-(:mod:`sleeplm.model.kv_cache`). Epochs whose captions have all ended leave the batch. Logits are
-float32.
+(:mod:`sleeplm.model.kv_cache`). Epochs whose captions have all ended leave the batch. A caption
+written alone takes several tokens in one pass where drafts are right
+(:mod:`sleeplm.model.drafts`). Logits are float32.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sleeplm.model.beams import beam_search
+from sleeplm.model.drafts import Drafts
 from sleeplm.model.kv_cache import CaptionState
 from sleeplm.model.recoca import ReCoCa
 from sleeplm.model.text import PAD
@@ -54,6 +56,9 @@ class Sampling:
         only the end token ends one.
     end_at_limit : bool
         Put the end token at the last place of a caption that reached ``max_length``.
+    drafted : bool
+        Guess tokens of a caption that is written alone and let the model check them together:
+        the same ids, sooner. Plays no part in drawing, beam search and batches.
     """
 
     min_length: int = 16
@@ -69,6 +74,7 @@ class Sampling:
     raw_scores: bool = False
     stop_at_pad: bool = False
     end_at_limit: bool = False
+    drafted: bool = True
 
     def __post_init__(self) -> None:
         if self.beams < 1 or self.beam_groups < 1 or self.beams % self.beam_groups:
@@ -112,6 +118,31 @@ def _choose(logits: Tensor, ids: Tensor, sampling: Sampling, rng: torch.Generato
     return torch.multinomial(F.softmax(logits, dim=-1), 1, generator=rng)[:, 0]
 
 
+def _next(
+    logits: Tensor, ids: Tensor, eot: int, sampling: Sampling, rng: torch.Generator | None = None
+) -> Tensor:
+    """Next token ids [rows] by all rules; may change the logits."""
+    if ids.shape[1] < sampling.min_length:
+        logits[:, eot] = -torch.inf
+    chosen = _choose(logits, ids, sampling, rng)
+    if sampling.end_at_limit and ids.shape[1] == sampling.max_length - 1:
+        return torch.full_like(chosen, eot)
+    return chosen
+
+
+def _ends(ids: Tensor, eot: int, sampling: Sampling) -> Tensor:
+    """Whether the last token of each of ids [rows, n] ends its caption."""
+    chosen = ids[:, -1]
+    done = chosen == eot
+    if sampling.stop_at_pad:
+        done = done | (chosen == PAD)
+    for sequence in sampling.stop_sequences:
+        if ids.shape[1] >= max(sampling.min_length, 1 + len(sequence)):
+            tail = ids[:, -len(sequence) :]
+            done = done | (tail == torch.tensor(sequence, device=ids.device)).all(dim=1)
+    return done
+
+
 @torch.inference_mode()
 def generate(
     model: ReCoCa,
@@ -122,6 +153,7 @@ def generate(
     eot: int,
     sampling: Sampling | None = None,
     seed: int | None = None,
+    drafts: MutableMapping[int, Drafts] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[list[int]]:
     """Write captions of encoded epochs.
@@ -141,6 +173,8 @@ def generate(
         at least 16 tokens, at most what the config says.
     seed : int, optional
         For drawing with a temperature.
+    drafts : mutable mapping of modality index → Drafts, optional
+        What earlier captions taught; it learns from those written now.
     progress : callable, optional
         Called with captions ended and captions in all.
 
@@ -170,7 +204,16 @@ def generate(
     rng = None if seed is None else torch.Generator(device).manual_seed(seed)
     if sampling.beams > 1:
         return _searched(model, memory, channel_indices, rows, sot, eot, sampling, progress)
+    systems = [0] * rows if channel_indices is None else channel_indices[:, 0].tolist()
+    drafts = {} if drafts is None else drafts
+    tables = [drafts.setdefault(system, Drafts()) for system in systems]
+    greedy = sampling.drafted and sampling.temperature <= 0
     state = CaptionState(model, memory, channel_indices, rows, sampling.max_length)
+    if rows == 1 and greedy:
+        caption = _drafted(state, sot, eot, sampling, tables[0], device)
+        if progress is not None:
+            progress(1, 1)
+        return [caption]
     captions: list[list[int]] = [[] for _ in range(rows)]
     ids = torch.full((rows, 1), sot, dtype=torch.long, device=device)
     done = torch.zeros(rows, dtype=torch.bool, device=device)
@@ -182,20 +225,9 @@ def generate(
 
     while ids.shape[1] < sampling.max_length:
         logits = state.step(ids)
-        if ids.shape[1] < sampling.min_length:
-            logits[:, eot] = -torch.inf
-        chosen = _choose(logits, ids, sampling, rng)
-        if sampling.end_at_limit and ids.shape[1] == sampling.max_length - 1:
-            chosen = torch.full_like(chosen, eot)
-        chosen = torch.where(done, PAD, chosen)
+        chosen = torch.where(done, PAD, _next(logits, ids, eot, sampling, rng))
         ids = torch.cat((ids, chosen[:, None]), dim=1)
-        done = done | (chosen == eot)
-        if sampling.stop_at_pad:
-            done = done | (chosen == PAD)
-        for sequence in sampling.stop_sequences:
-            if ids.shape[1] >= max(sampling.min_length, 1 + len(sequence)):
-                tail = ids[:, -len(sequence) :]
-                done = done | (tail == torch.tensor(sequence, device=device)).all(dim=1)
+        done = done | _ends(ids, eot, sampling)
         by_epoch = done.unflatten(0, (-1, per_epoch)).all(dim=1)
         leaving = int(by_epoch.sum())
         if leaving == len(by_epoch):
@@ -209,9 +241,45 @@ def generate(
             if progress is not None:
                 progress(rows - len(owner), rows)
     collect(torch.ones_like(done))
+    if greedy:
+        for table, caption in zip(tables, captions, strict=True):
+            table.learn(caption)
     if progress is not None:
         progress(rows, rows)
     return captions
+
+
+def _drafted(
+    state: CaptionState,
+    sot: int,
+    eot: int,
+    sampling: Sampling,
+    drafts: Drafts,
+    device: torch.device,
+) -> list[int]:
+    """One greedy caption, in passes over drafts; the model's own choice decides every token."""
+    text = [sot]
+    ids = torch.tensor([text], device=device)
+    done = False
+    while not done and len(text) < sampling.max_length:
+        guesses = drafts.draft(text, sampling.max_length - len(text) - 1)
+        run = torch.cat((ids, ids.new_tensor([guesses])), dim=1) if guesses else ids
+        logits = state.several(run, 1 + len(guesses))
+        drafts.passes += 1
+        for place in range(1 + len(guesses)):
+            chosen = _next(logits[place : place + 1], ids, eot, sampling)
+            token = int(chosen)
+            drafts.add(text, token)
+            drafts.written += 1
+            text.append(token)
+            ids = torch.cat((ids, chosen[:, None]), dim=1)
+            done = bool(_ends(ids, eot, sampling))
+            if done or len(text) == sampling.max_length:
+                break
+            if place < len(guesses) and token != guesses[place]:
+                break
+        state.rewind(len(text) - 1)
+    return _ended(text, eot, sampling)
 
 
 def _searched(

@@ -1,4 +1,4 @@
-"""Keys and values of captions under way: one step runs one token per caption.
+"""Keys and values of captions under way: one step runs one token per caption, or several of one.
 
 Text tower and decoder are strictly causal, prefix and memory are constant, so all that was
 computed for earlier tokens is kept, exactly. Captions of one epoch share its cross-attention
@@ -52,6 +52,11 @@ def _cached_self_attention(
     return x + block.mlp(block.ln_2(x))
 
 
+def _causal(new: int, total: int, device: torch.device) -> Tensor:
+    """Mask [new, total] for the last ``new`` of ``total`` positions."""
+    return torch.ones(new, total, dtype=torch.bool, device=device).tril(total - new)
+
+
 class CaptionState:
     """All that one batch of unfinished captions carries from step to step.
 
@@ -74,6 +79,7 @@ class CaptionState:
         self.model = model
         text, decoder = model.config.text_cfg, model.config.multimodal_cfg
         prefix = model.prefix(channel_indices, rows).to(memory.dtype)
+        self.prefix_len = prefix.shape[1]
         head_dim = text.width // text.heads
         self.text_row = torch.zeros(rows, dtype=torch.long, device=memory.device)
         self.text_caches = [
@@ -86,14 +92,26 @@ class CaptionState:
         ]
         self.cross = [cross.memory_keys_values(memory) for _, cross in model.text_decoder.layers()]
         if prefix.shape[1]:
-            self._decode(prefix)  # the prefix sees itself both ways: no mask
+            self._run_decoder(prefix, None)  # the prefix sees itself both ways: no mask
 
     def _decode(self, x: Tensor) -> Tensor:
+        """States of new positions [rows, L, D], each of which sees all before it and itself."""
+        new, total = x.shape[1], x.shape[1] + self.decoder_caches[0].length
+        mask = None if new == 1 else _causal(new, total, x.device)
+        return self._run_decoder(x, mask)
+
+    def _run_decoder(self, x: Tensor, mask: Tensor | None) -> Tensor:
         layers = zip(self.model.text_decoder.layers(), self.decoder_caches, self.cross, strict=True)
         for (block, cross), cache, (keys, values) in layers:
-            x = _cached_self_attention(block, x, cache)
+            x = _cached_self_attention(block, x, cache, mask)
             x = cross(x, keys, values)
         return x
+
+    def _visible(self, texts: Tensor) -> Tensor:
+        """Which columns of texts [rows, n] may be seen: an id 0 hides the one behind it."""
+        visible = torch.ones_like(texts, dtype=torch.bool)
+        visible[:, 1:] = texts[:, :-1] != PAD
+        return visible
 
     def _text_states(self, ids: Tensor) -> Tensor:
         """States [rows, 1, D] of the last tokens of ids [rows, n], each distinct text run once."""
@@ -115,18 +133,40 @@ class CaptionState:
         texts = ids[member]
         x = tower.token_embedding(texts[:, -1:]) + tower.positional_embedding[ids.shape[1] - 1]
         x = x.to(self.decoder_caches[0].keys.dtype)
-        # An id 0 inside a text hides the column behind it from everybody.
-        visible = torch.ones_like(texts, dtype=torch.bool)
-        visible[:, 1:] = texts[:, :-1] != PAD
+        visible = self._visible(texts)
         mask = None if bool(visible.all()) else visible[:, None, None, :]
-        for block, cache in zip(tower.transformer.resblocks, self.text_caches, strict=True):
+        return self._run_text(x, mask)[self.text_row]
+
+    def _run_text(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        blocks = self.model.text.transformer.resblocks
+        for block, cache in zip(blocks, self.text_caches, strict=True):
             assert isinstance(block, ResidualBlock)
             x = _cached_self_attention(block, x, cache, mask)
-        return x[self.text_row]
+        return x
 
     def step(self, ids: Tensor) -> Tensor:
         """Logits [rows, V] behind the texts ids [rows, n], of which all but the last were seen."""
         return self.model.text_decoder.logits(self._decode(self._text_states(ids))[:, -1])
+
+    def several(self, ids: Tensor, new: int) -> Tensor:
+        """Logits [new, V] behind each of the last ``new`` tokens of one text ids [1, n].
+
+        All tokens before these must have been seen.
+        """
+        if new == 1:
+            return self.step(ids)
+        tower, end = self.model.text, ids.shape[1]
+        places = tower.positional_embedding[end - new : end]
+        x = (tower.token_embedding(ids[:, -new:]) + places).to(self.decoder_caches[0].keys.dtype)
+        mask = _causal(new, end, ids.device) & self._visible(ids)
+        return self.model.text_decoder.logits(self._decode(self._run_text(x, mask))[0])
+
+    def rewind(self, tokens: int) -> None:
+        """Forget all but the first ``tokens`` tokens."""
+        for cache in self.text_caches:
+            cache.length = tokens
+        for cache in self.decoder_caches:
+            cache.length = self.prefix_len + tokens
 
     def keep(self, rows: Tensor, epochs: Tensor | None = None) -> None:
         """Go on with these rows only, in this order, and these epochs; None keeps all epochs."""

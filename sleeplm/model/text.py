@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sleeplm.model.config import TextConfig
-from sleeplm.model.encoder import Attention
+from sleeplm.model.encoder import Attention, apply_linear
 
 __all__ = ["MLP", "PAD", "ResidualBlock", "TextTower"]
 
@@ -34,6 +34,10 @@ class MLP(nn.Sequential):
                 c_fc=nn.Linear(width, hidden), gelu=nn.GELU(), c_proj=nn.Linear(hidden, width)
             )
         )
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, bend, second = self
+        return apply_linear(second, bend(apply_linear(first, x)))
 
 
 class ResidualBlock(nn.Module):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import torch
 
 from sleeplm.model.config import ModelConfig
+from sleeplm.model.drafts import Drafts
 from sleeplm.model.generation import Sampling, generate
 from sleeplm.model.recoca import ReCoCa
 
@@ -192,3 +195,135 @@ def test_options_that_contradict_each_other_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         Sampling(**options)
+
+
+def plain_and_drafted(
+    model: ReCoCa, memory: torch.Tensor, drafts: dict[int, Drafts], system: int = 0, **options: Any
+) -> tuple[list[int], list[int]]:
+    """One caption without drafts, and with what ``drafts`` learnt from captions before."""
+
+    def one(**more: Any) -> list[int]:
+        (ids,) = generate(
+            model,
+            memory,
+            torch.tensor([[system, -1]]),
+            sot=SOT,
+            eot=EOT,
+            sampling=Sampling(**options, **more.pop("also", {})),
+            **more,
+        )
+        return ids
+
+    return one(also={"drafted": False}), one(drafts=drafts)
+
+
+class Loose(Drafts):
+    """Runs all its guesses, right or wrong."""
+
+    def draft(self, ids: Sequence[int], most: int) -> list[int]:
+        return self.follow(ids, most)[0]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"min_length": 2, "max_length": 24},
+        {"min_length": 16, "max_length": 16},
+        {"min_length": 12, "max_length": 20, "stop_at_pad": True, "end_at_limit": True},
+        {"min_length": 4, "max_length": 24, "repetition_penalty": 1.3},
+        {"min_length": 4, "max_length": 24, "stop_sequences": ((3,), (5, 6), (7, 2))},
+    ],
+)
+def test_drafts_never_change_the_ids_of_a_caption(
+    model: ReCoCa, memory: torch.Tensor, options: dict[str, Any]
+) -> None:
+    drafts: dict[int, Drafts] = {system: Loose() for system in range(5)}
+    for epoch in range(4):
+        for system in range(5):
+            for _ in range(2):  # the second time its own text is known
+                plain, drafted = plain_and_drafted(
+                    model, memory[epoch : epoch + 1], drafts, system, **options
+                )
+                assert drafted == plain
+    passes = sum(table.passes for table in drafts.values())
+    written = sum(table.written for table in drafts.values())
+    assert written > 1.3 * passes  # many guesses were kept, and many were not
+    assert written < 10 * passes
+
+
+def test_wrong_drafts_with_pads_inside_a_text_change_nothing(
+    model: ReCoCa, memory: torch.Tensor
+) -> None:
+    """An id 0 hides the column behind it, also when it was only guessed."""
+
+    class Wrong(Drafts):
+        def draft(self, ids: Sequence[int], most: int) -> list[int]:
+            return [(place * 5) % VOCABULARY for place in range(min(most, 4))]
+
+    def favour_pads(model: ReCoCa) -> ReCoCa:
+        model = copy.deepcopy(model)
+        projection = model.text_decoder.text_projection
+        projection.data[:, 0] = 1.5 * projection.data[:, 3]
+        return model
+
+    with_pads = favour_pads(model)
+    seen = 0
+    for epoch in range(4):
+        for system in range(5):
+            plain, drafted = plain_and_drafted(
+                with_pads,
+                memory[epoch : epoch + 1],
+                {system: Wrong()},
+                system,
+                min_length=24,
+                max_length=24,
+            )
+            assert drafted == plain
+            seen += 0 in plain[1:-1]
+    assert seen
+
+
+def test_a_batch_teaches_the_drafts_of_the_next_caption(
+    model: ReCoCa, memory: torch.Tensor
+) -> None:
+    drafts: dict[int, Drafts] = {}
+    options = {"min_length": 20, "max_length": 20}
+    together = generate(
+        model,
+        memory,
+        prefixes(4),
+        sot=SOT,
+        eot=EOT,
+        sampling=Sampling(**options),  # type: ignore[arg-type]
+        drafts=drafts,
+    )
+    assert set(drafts) == {0}
+    assert len(drafts[0])
+    assert drafts[0].passes == 0  # a batch itself runs no drafts
+    alone = generate(
+        model,
+        memory[2:3],
+        prefixes(1),
+        sot=SOT,
+        eot=EOT,
+        sampling=Sampling(**options),  # type: ignore[arg-type]
+        drafts=drafts,
+    )
+    assert alone == together[2:3]
+    assert drafts[0].written == 19
+
+
+def test_drafts_follow_the_longest_context_and_stop_where_they_pay_no_more() -> None:
+    drafts = Drafts()
+    drafts.learn([1, 5, 6, 7, 8, 9])
+    drafts.learn([1, 4, 6, 3, 8])
+    assert drafts.follow([1, 5, 6], 3)[0] == [7, 8, 9]
+    assert drafts.follow([1, 4, 6], 1)[0] == [3]
+    assert drafts.follow([11], 3)[0] == []
+    for _ in range(40):  # always right: long drafts pay
+        drafts.learn([1, 5, 6, 7, 8, 9, 2, 5, 6, 7, 8, 9])
+    assert len(drafts.draft([1, 5, 6], 20)) > 3
+    fickle = Drafts()
+    for token in range(200):  # never right: none pays
+        fickle.learn([1, 5, 100 + token])
+    assert fickle.draft([1, 5], 20) == []
