@@ -81,6 +81,24 @@ class LocateArguments(_Arguments):
     min_duration_s: float | None = Field(
         None, ge=0, description="only events at least this long, in seconds"
     )
+    with_event: str | None = Field(
+        None,
+        max_length=200,
+        description="only events that go with such another event, in words, e.g. arousals with "
+        "'leg movement'; an arousal goes with what ended up to 5 s before it, a desaturation with "
+        "what ended up to 45 s before it",
+    )
+    without_event: str | None = Field(
+        None,
+        max_length=200,
+        description="only events that go with no such other event, e.g. desaturations without "
+        "'apnea or hypopnea'",
+    )
+    seen_by: Literal["all", "one"] | None = Field(
+        None,
+        description="all: only events that every other scoring at hand holds too; one: only those "
+        "that no other scoring holds (where scorers disagree)",
+    )
     max_duration_s: float | None = Field(
         None, gt=0, description="only events at most this long, in seconds"
     )
@@ -125,4 +143,15 @@ class SummarizeArguments(_Arguments):
 
     sections: list[Section] | None = Field(
         None, description="sections to report; omit for all of them"
+    )
+    lights_off: str | None = Field(
+        None, description="what if lights off had been at this clock time (HH:MM)"
+    )
+    lights_on: str | None = Field(
+        None, description="what if lights on had been at this clock time (HH:MM)"
+    )
+    leave_out: When | None = Field(
+        None,
+        description="what if this part stood in no count and no denominator, e.g. "
+        "{'position': 'supine'} or a clock interval in which a sensor was off",
     )

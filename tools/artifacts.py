@@ -266,4 +266,17 @@ class NightReport(Artifact):
     tool: Literal["summarize_night"] = "summarize_night"
     sections: list[str]
     section_texts: dict[str, str] = {}
+    supposed: list[str] = Field(default=[], description="what was supposed, in words; empty = none")
+    as_it_is: dict[str, float] = Field(
+        default={}, description="the indices without the supposition, where one was made"
+    )
+    others: dict[str, dict[str, float]] = Field(
+        default={}, description="indices by the other scorings at hand: source → field → value"
+    )
+    others_change: list[str] = Field(
+        default=[], description="where another scoring changes the answer, one sentence each"
+    )
+    margin: str | None = Field(
+        default=None, description="how many events move the severity class, in words"
+    )
     summary: SerializeAsAny[Any] = Field(description="sleeplm.summary.NightSummary")

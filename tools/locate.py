@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sleeplm.errors import SleepLMError
-from sleeplm.hypopneas import DEPTH_TOLERANCE_PCT
+from sleeplm.hypopneas import AROUSAL_AFTER_S, DEPTH_TOLERANCE_PCT, DESATURATION_WINDOW_S
 from sleeplm.night import SCORING_CHOICES
 from sleeplm.scoring import EPOCH_S, EVENT_KINDS, RESPIRATORY_KINDS, Event
 from tools.arguments import LocateArguments, Order
@@ -76,6 +76,12 @@ def locate(session: Session, arguments: LocateArguments) -> EventList:
     }
     everywhere = {source: scoring.events_of(kinds) for source, scoring in others.items()}
     inside = [_witnessed(event, everywhere) for event in inside]
+    if arguments.seen_by is not None:
+        inside = _by_witnesses(inside, everywhere, arguments.seen_by)
+    company = _Company.of(session, arguments)
+    inside = [event for event in inside if company.allow(event)]
+    reaching = [event for event in reaching if company.allow(event)]
+    note = " ".join(filter(None, (note, company.note)))
     sleep = facts.is_sleep() & scope.mask
     in_sleep = [event for event in inside if event.in_sleep]
     sleep_hours = float(sleep.sum() * EPOCH_S / 3600)
@@ -109,7 +115,7 @@ def locate(session: Session, arguments: LocateArguments) -> EventList:
     )
     extremes = _extremes(inside)
     witnessed = Counter(source for event in inside for source in event.also_seen_by)
-    thresholds = limits.words()
+    thresholds = " and ".join(filter(None, (limits.words(), company.words, _seen(arguments))))
     result.text = _text(result, words, thresholds, extremes, witnessed, note)
     result.evidence = _evidence(result, words, thresholds, listed + extremes)
     return result
@@ -178,6 +184,85 @@ class _Theirs:
 
     total: int
     per_hour: float | None
+
+
+#: How long after one event another still goes with it: arousals follow what ends within seconds,
+#: saturation falls with the circulation's delay.
+_FOLLOWS_S = {"arousal": AROUSAL_AFTER_S, "desaturation": DESATURATION_WINDOW_S}
+
+
+@dataclass(frozen=True)
+class _Company:
+    """Which other events an event must, and must not, go with."""
+
+    wanted: tuple[Event, ...] | None = None
+    unwanted: tuple[Event, ...] | None = None
+    words: str = ""
+    note: str = ""
+
+    @classmethod
+    def of(cls, session: Session, arguments: LocateArguments) -> _Company:
+        held: dict[str, tuple[Event, ...] | None] = {"with": None, "without": None}
+        words, notes = [], []
+        for how, text in (("with", arguments.with_event), ("without", arguments.without_event)):
+            if not text:
+                continue
+            kinds = read_query(text).kinds
+            if not kinds or any(kind in MEASURED_ONLY for kind in kinds):
+                raise TryAgain(
+                    f"{how}_event must name scored events, such as 'apnea or hypopnea', 'arousal', "
+                    "'desaturation' or 'leg movement'"
+                )
+            facts = NightFacts.of(session, kinds)
+            if not any(facts.scoring.looked_for(kind) for kind in kinds):
+                raise CannotAnswer(
+                    f"{kind_words(kinds[0], 2)} were not looked for in this night, so events with "
+                    "or without them cannot be told apart"
+                )
+            held[how] = facts.scoring.events_of(kinds)
+            named = ", ".join(kind_words(kind, 2) for kind in kinds)
+            words.append(f"{how} {named} [{facts.event_source}]")
+            notes.append(
+                "Two events go together when they overlap, or one begins within "
+                f"{AROUSAL_AFTER_S:g} s (arousal) or {DESATURATION_WINDOW_S:g} s (desaturation) "
+                "after the other ended; that is no proof of a cause."
+            )
+        return cls(held["with"], held["without"], " and ".join(words), "".join(notes[:1]))
+
+    def allow(self, event: FoundEvent) -> bool:
+        if self.wanted is not None and not _goes_with(event, self.wanted):
+            return False
+        return self.unwanted is None or not _goes_with(event, self.unwanted)
+
+
+def _goes_with(event: FoundEvent, others: tuple[Event, ...]) -> bool:
+    """Whether an event overlaps another, or one of the two follows the other's end in time."""
+    later_s = _FOLLOWS_S.get(event.kind, 0.0)
+    for other in others:
+        if other.kind == event.kind and other.onset_s == event.onset_s:
+            continue
+        if other.overlaps(event.onset_s, max(event.end_s, event.onset_s + 1e-6)):
+            return True
+        if 0 <= event.onset_s - other.end_s <= later_s:
+            return True
+        if 0 <= other.onset_s - event.end_s <= _FOLLOWS_S.get(other.kind, 0.0):
+            return True
+    return False
+
+
+def _by_witnesses(
+    events: list[FoundEvent], others: dict[str, tuple[Event, ...]], seen_by: str
+) -> list[FoundEvent]:
+    if not others:
+        raise CannotAnswer("only one scoring of these events is at hand, so none can be compared")
+    if seen_by == "all":
+        return [event for event in events if len(event.also_seen_by) == len(others)]
+    return [event for event in events if not event.also_seen_by]
+
+
+def _seen(arguments: LocateArguments) -> str:
+    words = {"all": "seen by every scoring at hand", "one": "seen by no other scoring"}
+    return words.get(arguments.seen_by or "", "")
 
 
 def _search(facts: NightFacts, scope: Scope, text: str, query: EventQuery) -> _Found:

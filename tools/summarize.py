@@ -7,14 +7,28 @@ from typing import TYPE_CHECKING
 from tools.arguments import SECTIONS, Section, SummarizeArguments
 from tools.artifacts import Evidence, NightReport
 from tools.calling import sleep_tool
+from tools.facts import NightFacts
 from tools.report import section_evidence, section_text
+from tools.suppose import severity_margin, supposed
+from tools.witnesses import scorings_at_hand
 
 if TYPE_CHECKING:
     from sleeplm.night import Night
     from sleeplm.summary import Insight, NightSummary
     from tools.session import Session
 
-__all__ = ["summarize_night", "summarize_session"]
+__all__ = ["COMPARED", "summarize_night", "summarize_session"]
+
+#: Figures by which scorings are compared: field → least difference worth a sentence, in its unit.
+COMPARED = {"ahi": 2.0, "odi3": 2.0, "arousal_index": 3.0, "tst": 15.0}
+#: … and least difference as a share of the preferred scoring's value.
+LEAST_SHARE = 0.1
+_NAMES = {
+    "ahi": "AHI",
+    "odi3": "ODI3",
+    "arousal_index": "arousal index",
+    "tst": "total sleep time",
+}
 
 
 def summarize_session(session: Session, arguments: SummarizeArguments) -> NightReport:
@@ -33,7 +47,12 @@ def summarize_session(session: Session, arguments: SummarizeArguments) -> NightR
         With the whole summary, whatever the sections of the text.
     """
     night = session.night
-    summary = night.summary(session.scoring)
+    summary = as_it_is = night.summary(session.scoring)
+    told: list[str] = []
+    if arguments.lights_off or arguments.lights_on or arguments.leave_out is not None:
+        summary, told = supposed(
+            NightFacts.of(session), arguments.lights_off, arguments.lights_on, arguments.leave_out
+        )
     sections: list[Section] = list(dict.fromkeys(arguments.sections or SECTIONS))
     texts: dict[str, str] = {section: _section(night, summary, section) for section in sections}
     evidence: list[Evidence] = []
@@ -43,17 +62,87 @@ def summarize_session(session: Session, arguments: SummarizeArguments) -> NightR
         remarks = [f"{insight.text} ({insight.source})" for insight in summary.insights]
         texts["insights"] = f"Remarks: {'; '.join(remarks)}."
         evidence += [_remark(summary, insight) for insight in summary.insights]
-    source = summary.scorer["kind"]
-    head = f"Report of the night; stages and events by the {source} scoring"
-    return NightReport(
+    if told:
+        # A figure of a supposition must not be taken for one of the night.
+        given = " and ".join(told)
+        evidence = [
+            e.model_copy(update={"text": f"{e.text} (supposing {given})"}) for e in evidence
+        ]
+    source = str(summary.scorer["kind"])
+    head = f"Report of the night; stages and events by the {source} scoring."
+    if told:
+        head = f"What if: {' and '.join(told)}. {head}"
+    result = NightReport(
         source=f"{source}, measured",
         night=night.id,
-        text="\n".join([f"{head}.", *texts.values()]),
+        text="",
         evidence=evidence,
         sections=list(sections),
         section_texts=texts,
         summary=summary,
+        supposed=told,
     )
+    lines = [head, *texts.values()]
+    if told:
+        result.as_it_is = _indices(as_it_is)
+        lines.append(f"As it is, without the supposition: {_index_text(as_it_is)}.")
+    else:
+        _compare_witnesses(session, result)
+        lines += _witness_lines(session, result, sections)
+    if "respiratory" in sections:
+        result.margin = severity_margin(summary.ahi, summary.tst.value)
+        lines += [result.margin] if result.margin else []
+    result.text = "\n".join(lines)
+    return result
+
+
+def _indices(summary: NightSummary) -> dict[str, float]:
+    values = {name: summary.quantity(name).value for name in COMPARED}
+    return {name: round(value, 2) for name, value in values.items() if value is not None}
+
+
+def _index_text(summary: NightSummary) -> str:
+    held = _indices(summary)
+    return ", ".join(
+        f"{_NAMES[name]} {value:.1f}{'/h' if summary.quantity(name).unit == '/h' else ' min'} "
+        f"[{summary.quantity(name).source}]"
+        for name, value in held.items()
+    )
+
+
+def _compare_witnesses(session: Session, result: NightReport) -> None:
+    """Fill in what the other scorings at hand say, and where that changes the answer."""
+    summary = result.summary
+    for source in scorings_at_hand(session):
+        if source == summary.scorer["kind"]:
+            continue
+        other = session.night.summary(source)
+        result.others[source] = _indices(other)
+        words = (summary.severity.word, other.severity.word)
+        if None not in words and words[0] != words[1]:
+            result.others_change.append(
+                f"By the {source} scoring the AHI is {other.ahi.value:.1f}/h, which is called "
+                f"{words[1]} and not {words[0]} [{source}]."
+            )
+        for name, least in COMPARED.items():
+            mine, theirs = summary.quantity(name).value, other.quantity(name).value
+            if mine is None or theirs is None or (name == "ahi" and words[0] != words[1]):
+                continue
+            if abs(mine - theirs) >= max(least, LEAST_SHARE * abs(mine)):
+                unit = "/h" if other.quantity(name).unit == "/h" else " min"
+                result.others_change.append(
+                    f"By the {source} scoring the {_NAMES[name]} is {theirs:.1f}{unit} [{source}]."
+                )
+
+
+def _witness_lines(session: Session, result: NightReport, sections: list[Section]) -> list[str]:
+    if not {"sleep", "respiratory", "oximetry", "arousals"} & set(sections):
+        return []
+    lines = []
+    for source in result.others:
+        other = session.night.summary(source)
+        lines.append(f"By the {source} scoring: {_index_text(other)}.")
+    return lines + result.others_change[:4]
 
 
 def _section(night: Night, summary: NightSummary, section: Section) -> str:
@@ -83,5 +172,7 @@ summarize_night = sleep_tool(
     summarize_session,
     "The sleep report of the open night: total sleep time, efficiency, latencies, WASO, stages, "
     "AHI and other respiratory indices, oximetry, arousals, heart rate, movements, positions. Use "
-    "it for indices and totals of the whole night (AHI, ODI, TST, T90 ...) and for overviews.",
+    "it for indices and totals of the whole night (AHI, ODI, TST, T90 ...), for overviews, for how "
+    "near the severity class is to the next, and for what-if questions (another lights off, or "
+    "without a part of the night).",
 )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sleeplm.night import Night
     from sleeplm.scoring import Event, Scoring
 
-__all__ = ["Part", "Scope", "When", "resolve"]
+__all__ = ["Part", "Scope", "When", "moment_s", "resolve"]
 
 DAY_S = 86400.0
 NREM_STAGES = ("N1", "N2", "N3")
@@ -335,6 +335,20 @@ def _clock_spans(
             f"{_allowed(night)}"
         )
     return spans
+
+
+def moment_s(text: str, night: Night) -> float:
+    """Seconds from the start of the recording to a clock time within it.
+
+    Raises
+    ------
+    TryAgain
+        Not a clock time, or outside the recording.
+    """
+    seconds = _offset_s(text, night)
+    if not 0 <= seconds <= night.n_epochs * EPOCH_S:
+        raise TryAgain(f"{text} is not in this night; {_allowed(night)}")
+    return seconds
 
 
 def _offset_s(text: str, night: Night) -> float:

@@ -310,3 +310,41 @@ def test_another_witness_is_counted_in_the_same_part_with_the_same_limits(hand_m
     ).artifact
     assert found.other_sources == {"automatic": 1}
     assert [event.also_seen_by for event in found.events] == [["automatic"]]
+
+
+def test_events_with_and_without_another_are_told_apart_by_time(ask: Any) -> None:
+    # The arousal at 940 s follows the apnea of 900-930 s by 10 s: too late to go with it.
+    assert ask("locate_events", query="arousal", with_event="apnea").artifact.total == 0
+    assert ask("locate_events", query="arousal", without_event="apnea").artifact.total == 1
+    # The desaturation at 920 s begins within the apnea.
+    found = ask("locate_events", query="desaturation", with_event="apnea").artifact
+    assert found.total == 1
+    assert "with obstructive apneas, central apneas, mixed apneas [expert]" in found.text
+    assert "no proof of a cause" in found.text
+    # Of five obstructive apneas the one at 900 s has a desaturation.
+    alone = ask("locate_events", query="obstructive apnea", without_event="desaturation").artifact
+    assert [event.onset_s for event in alone.events] == [100.0, 595.0, 3010.0, 4300.0]
+
+
+def test_company_that_is_no_scored_event_is_sent_back(ask: Any) -> None:
+    message = ask("locate_events", query="arousal", with_event="a loud noise")
+    assert message.artifact.error == "try_again"
+    assert "must name scored events" in message.content
+
+
+def test_events_that_one_scorer_alone_holds(hand_made: Any) -> None:
+    night = hand_made.night(hand_made.scoring())
+    night.recording.signals["EEG_C3_A2"] = np.zeros_like(night.recording.signals["SPO2"])
+    night._kept["automatic_scoring"] = hand_made.scoring(
+        scorer=Scorer("automatic", "another"), events=(Event("hypopnea", 1505.0, 30.0),)
+    )
+    session = Session.of(night)
+    alone = hand_made.call(session, "locate_events", query="hypopnea", seen_by="one").artifact
+    assert [event.onset_s for event in alone.events] == [5500.0]
+    both = hand_made.call(session, "locate_events", query="hypopnea", seen_by="all").artifact
+    assert [event.onset_s for event in both.events] == [1500.0]
+
+
+def test_one_scoring_cannot_disagree_with_itself(ask: Any) -> None:
+    message = ask("locate_events", query="hypopnea", seen_by="one")
+    assert message.artifact.error == "cannot"

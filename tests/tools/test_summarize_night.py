@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
-from sleeplm.scoring import Event
-from sleeplm.summary import NightSummary
+from sleeplm.scoring import Event, Scorer
+from sleeplm.summary import NightSummary, Quantity
 from tools.session import Session
+from tools.suppose import severity_margin
 
 
 def test_sections_state_numbers_counted_by_hand(ask: Any) -> None:
@@ -75,3 +77,65 @@ def test_kinds_that_the_model_does_not_read_are_not_reported_as_none(hand_made: 
     assert found.summary.plm_index.value is None
     assert found.summary.event_counts["plm"].value is None
     assert not found.evidence
+
+
+def test_another_lights_off_moves_the_latency_and_leaves_the_events(ask: Any) -> None:
+    found = ask("summarize_night", lights_off="23:05").artifact
+    # Sleep begins at 23:10:00; the apnea in wake before 23:05 counted nowhere anyway.
+    assert found.summary.sleep_onset_latency.value == pytest.approx(5.0)
+    assert found.summary.ahi.value == pytest.approx(7 / (100 / 60), abs=0.01)
+    assert found.supposed == ["lights off at 23:05:00"]
+    assert found.text.startswith("What if: lights off at 23:05:00.")
+    assert all("supposing lights off" in fact.text for fact in found.evidence)
+
+
+def test_a_part_left_out_is_in_no_count_and_no_denominator(ask: Any) -> None:
+    found = ask("summarize_night", leave_out={"stage": "N3"}).artifact
+    # 200 sleep epochs less 40 of N3; one of the seven events in sleep begins in N3.
+    assert found.summary.tst.value == pytest.approx(80.0)
+    assert found.summary.ahi.value == pytest.approx(6 / (80 / 60), abs=0.01)
+    assert found.as_it_is["ahi"] == pytest.approx(4.2, abs=0.01)
+    assert "As it is, without the supposition: AHI 4.2/h [expert]" in found.text
+
+
+def test_a_supposition_outside_the_night_is_sent_back(ask: Any) -> None:
+    message = ask("summarize_night", lights_off="14:00")
+    assert message.artifact.error == "try_again"
+    assert "the recording runs from 23:00:00" in message.content
+
+
+def test_how_far_the_class_is_from_the_next_is_counted(ask: Any) -> None:
+    # 7 events in 100 min of sleep are 4.2/h; 9 would be 5.4/h, 8 are 4.8/h: two more.
+    text = ask("summarize_night", sections=["respiratory"]).content
+    assert "7 events in 1.67 h of sleep: 2 more would make it mild" in text
+
+
+@pytest.mark.parametrize(
+    ("count", "sentence"),
+    [
+        # 1.5 h: 23 events are 15.33/h (moderate); 22 are 14.67/h (mild); 45 are 30/h (severe).
+        (23, "1 fewer breathing events would make it mild and 22 more would make it severe"),
+        # 45 events are 30.0/h, which is severe: one fewer makes it moderate.
+        (45, "1 fewer breathing events would make it moderate"),
+        # 15.0/h is moderate already, as the bound is no part of the milder band.
+        (8, "1 fewer breathing events would make it none and 15 more would make it moderate"),
+    ],
+)
+def test_the_margin_of_a_class_is_exact_at_its_bounds(count: int, sentence: str) -> None:
+    ahi = Quantity(value=count / 1.5, unit="/h", source="expert")
+    assert sentence in str(severity_margin(ahi, 90.0))
+
+
+def test_another_scoring_that_changes_the_class_is_named(hand_made: Any) -> None:
+    night = hand_made.night(hand_made.scoring())
+    night.recording.signals["EEG_C3_A2"] = np.zeros_like(night.recording.signals["SPO2"])
+    more = tuple(Event("hypopnea", 700.0 + 100 * n, 15.0) for n in range(30))
+    night._kept["automatic_scoring"] = hand_made.scoring(
+        scorer=Scorer("automatic", "another"), events=more
+    )
+    found = hand_made.call(Session.of(night), "summarize_night").artifact
+    assert found.others["automatic"]["ahi"] == pytest.approx(30 / (100 / 60), abs=0.01)
+    assert (
+        "By the automatic scoring the AHI is 18.0/h, which is called moderate and not none"
+        in found.text
+    )
