@@ -1,30 +1,27 @@
-"""Training epochs: simulated nights as shards on disk, and batches with their truth.
+"""Training epochs drawn from shards, and batches with their truth.
 
-A shard is one night in one safetensors file: the model's input as float16, the measured values per
-epoch, and the scoring as JSON in the file's metadata. Captions are not stored: they are rendered
-when a batch is made, so that wording can vary from one visit of an epoch to the next.
+Captions are rendered when a batch is made, so that wording varies from one visit of an epoch to
+the next; nothing but the stages of all epochs is held in memory.
 """
 
 from __future__ import annotations
 
-import json
-import logging
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from sleeplm.cache import write_atomically
-from sleeplm.captions import SYSTEMS, CaptionEvent, CaptionFields
+from sleeplm.captions import SYSTEMS, CaptionFields
+from sleeplm.errors import SleepLMError
 from sleeplm.physiology import FIELDS
 from sleeplm.prompts import EVENT_PHRASES, STAGE_PROMPTS
-from sleeplm.scoring import EPOCH_S, STAGES, Scoring
-from train.captions import epoch_fields, joint_text, render, short_form
+from sleeplm.scoring import EPOCH_S, STAGES
+from train.captions import joint_text, render, short_form
 from train.objective import Batch
+from train.shards import Epoch, ShardReader
 
 if TYPE_CHECKING:
     from sleeplm.model.config import ModelConfig
@@ -33,13 +30,12 @@ if TYPE_CHECKING:
 __all__ = [
     "Augmentation",
     "Corpus",
-    "Epoch",
+    "augment",
     "caption_sample",
-    "prepare_simulated",
+    "make_batch",
     "simulation_plan",
 ]
 
-_LOG = logging.getLogger(__name__)
 CONDITIONS = (
     "osa",
     "osa",
@@ -50,7 +46,8 @@ CONDITIONS = (
     "supine_related",
     "insomnia",
 )
-#: An event kind cannot be known in an epoch that lacks all of these channels.
+#: An event kind cannot be known in an epoch that lacks all of these channels; other kinds (legs,
+#: artefacts) not from these twelve channels at all.
 EVIDENCE = {
     "obstructive_apnea": ("AF", "THX", "ABD"),
     "central_apnea": ("AF", "THX", "ABD"),
@@ -74,48 +71,65 @@ class Augmentation:
     flip: float = 0.0
 
 
-@dataclass(frozen=True)
-class Epoch:
-    """One training epoch: model input float16 [C, 1920] and its truth."""
-
-    signals: np.ndarray
-    numbers: np.ndarray
-    stage: int
-    events: tuple[tuple[str, float, float], ...]
-    fields: CaptionFields
-
-
-@dataclass
 class Corpus:
-    """All epochs of a folder of shards, with draws that do not favour quiet sleep.
+    """All epochs of a corpus, with draws that do not favour quiet sleep.
 
     Stages are drawn with the square root of their frequency, so that N1 and REM are seen more often
     than a night shows them.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Shards.
+    config : ModelConfig
+        Whose montage and number fields the epochs are to have.
+    automatic_weight : float
+        How often an epoch that only the automatic scoring knows is drawn, against one that an
+        expert scored; 0 leaves such nights out.
+
+    Raises
+    ------
+    SleepLMError
+        There is no epoch to draw, or a shard does not fit the config.
     """
 
-    epochs: list[Epoch]
-    number_fields: tuple[str, ...]
-    weights: np.ndarray = field(init=False)
-
-    def __post_init__(self) -> None:
-        stages = np.array([epoch.stage for epoch in self.epochs])
-        counts = np.bincount(stages[stages >= 0], minlength=len(STAGES)).astype(float)
-        share = np.where(stages >= 0, 1 / np.sqrt(counts[stages].clip(min=1)), 1e-4)
+    def __init__(
+        self, paths: Sequence[Path], config: ModelConfig, *, automatic_weight: float = 1.0
+    ) -> None:
+        self.paths = list(paths)
+        self._read = ShardReader(config)
+        stages, trust = [], []
+        for path in self.paths:
+            shard = self._read(path)
+            stages.append(shard.stages)
+            weight = automatic_weight if shard.scorer == "automatic" else 1.0
+            trust.append(np.full(len(shard), weight, np.float32))
+        self.stages = np.concatenate(stages) if stages else np.zeros(0, np.int8)
+        if not len(self.stages):
+            raise SleepLMError("the corpus holds no epoch; prepare more nights")
+        #: Index of the first epoch of each shard.
+        self.first = np.cumsum([0, *map(len, stages)])[:-1]
+        counts = np.bincount(self.stages[self.stages >= 0], minlength=len(STAGES)).astype(float)
+        share = np.where(self.stages >= 0, 1 / np.sqrt(counts[self.stages].clip(min=1)), 1e-4)
+        share *= np.concatenate(trust)
+        if not share.sum():
+            raise SleepLMError(
+                "no epoch has a weight: only automatic scorings, and automatic_weight is 0"
+            )
         self.weights = np.cumsum(share / share.sum())
 
-    @classmethod
-    def load(cls, paths: Sequence[Path], config: ModelConfig) -> Corpus:
-        """Read shards whose montage and fields are those of ``config``."""
-        number_fields = config.number_names
-        epochs: list[Epoch] = []
-        for path in paths:
-            epochs.extend(_read_shard(path, config, number_fields))
-        return cls(epochs, number_fields)
+    def __len__(self) -> int:
+        return len(self.stages)
+
+    def epoch(self, index: int) -> Epoch:
+        """One epoch, read from its shard."""
+        shard = int(np.searchsorted(self.first, index, side="right")) - 1
+        return self._read(self.paths[shard]).epoch(index - int(self.first[shard]))
 
     def draw(self, rng: np.random.Generator, size: int) -> list[Epoch]:
         """``size`` epochs, with replacement."""
-        rows = np.searchsorted(self.weights, rng.random(size)).clip(max=len(self.epochs) - 1)
-        return [self.epochs[row] for row in rows]
+        rows = np.searchsorted(self.weights, rng.random(size)).clip(max=len(self) - 1)
+        return [self.epoch(int(row)) for row in rows]
 
     def batch(
         self,
@@ -162,7 +176,11 @@ def make_batch(
         for column, channel in enumerate(number_channels):
             if channel not in seen:
                 numbers[row, column] = np.nan
-        hidden = {kind for kind in kinds if not seen & set(EVIDENCE.get(kind, ()))}
+        known = set(kinds) if epoch.looked_for is None else epoch.looked_for
+        known = known | {kind for kind, _, _ in epoch.events}
+        hidden = {
+            kind for kind in kinds if kind not in known or not seen & set(EVIDENCE.get(kind, ()))
+        }
         for column, kind in enumerate(kinds):
             if kind in hidden:
                 kind_targets[row, column] = np.nan
@@ -295,7 +313,7 @@ def caption_sample(corpus: Corpus, rng: np.random.Generator, size: int) -> Itera
         yield from phrases
 
 
-# ── shards ───────────────────────────────────────────────────────────────────────────────────────
+# ── what to simulate ──────────────────────────────────────────────────────────────────────────────
 def simulation_plan(n_nights: int, first_seed: int, hours: float) -> list[dict[str, Any]]:
     """What to simulate: seeds with conditions and an AHI spread over none to severe.
 
@@ -320,115 +338,3 @@ def simulation_plan(n_nights: int, first_seed: int, hours: float) -> list[dict[s
             }
         )
     return plan
-
-
-def prepare_simulated(
-    plan: Sequence[dict[str, Any]],
-    folder: Path,
-    config: ModelConfig,
-    workers: int = 2,
-    progress: Callable[[str], None] | None = None,
-) -> list[Path]:
-    """Simulate and measure the planned nights, one shard each; those already there are kept.
-
-    A night that fails is reported and left out.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = {json.dumps(entry, sort_keys=True): folder / _shard_name(entry) for entry in plan}
-    missing = [entry for entry in plan if not paths[json.dumps(entry, sort_keys=True)].exists()]
-    if missing:
-        with ProcessPoolExecutor(max_workers=workers, initializer=_one_thread) as pool:
-            waiting = {
-                pool.submit(_make_shard, entry, folder / _shard_name(entry), config): entry
-                for entry in missing
-            }
-            for done, future in enumerate(as_completed(waiting), start=1):
-                if future.exception() is not None:
-                    _LOG.warning("night %s left out: %s", waiting[future], future.exception())
-                elif progress is not None:
-                    progress(f"simulated {done} of {len(missing)} nights")
-    return [path for path in paths.values() if path.exists()]
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-def _shard_name(entry: dict[str, Any]) -> str:
-    return (
-        f"sim-{entry['seed']:06d}-{entry['hours']:g}h-{entry['ahi']:g}-{entry['condition']}"
-        f"-{entry['variety']:g}.safetensors"
-    )
-
-
-def _make_shard(entry: dict[str, Any], path: Path, config: ModelConfig) -> None:
-    from safetensors.numpy import save_file
-
-    from sleeplm.model.inputs import normalise
-    from sleeplm.physiology import measure_night
-    from train.simulate import simulate_night
-
-    night = simulate_night(**entry)
-    measurements = measure_night(night.signals)
-    signals = normalise(night.signals, config.input)
-    fields = [
-        epoch_fields(measurements, night.scoring, epoch).to_dict() for epoch in range(len(signals))
-    ]
-    numbers = np.stack(
-        [np.asarray(measurements.values[name], np.float32) for name in config.number_names], axis=1
-    )
-    metadata = {
-        "montage": json.dumps(list(config.input.montage)),
-        "number_fields": json.dumps(list(config.number_names)),
-        "scoring": night.scoring.to_json(),
-        "fields": json.dumps(fields),
-    }
-    arrays: dict[str, np.ndarray] = {"signals": signals.astype(np.float16), "numbers": numbers}
-    write_atomically(path, lambda temporary: save_file(arrays, temporary, metadata=metadata))
-
-
-def _read_shard(path: Path, config: ModelConfig, number_fields: tuple[str, ...]) -> Iterator[Epoch]:
-    from safetensors import safe_open
-
-    with safe_open(path, framework="numpy") as shard:
-        metadata = shard.metadata()
-        montage = json.loads(metadata["montage"])
-        if montage != list(config.input.montage) or json.loads(metadata["number_fields"]) != list(
-            number_fields
-        ):
-            raise ValueError(
-                f"{path.name}: made for another montage or other fields; remove it and prepare anew"
-            )
-        signals = shard.get_tensor("signals")
-        numbers = shard.get_tensor("numbers")
-    scoring = Scoring.from_json(metadata["scoring"], path.name)
-    kinds = set(config.extensions.event_kinds)
-    all_fields = json.loads(metadata["fields"])
-    for index in range(len(signals)):
-        start_s = index * EPOCH_S
-        stage = scoring.stages[index]
-        yield Epoch(
-            signals=signals[index],
-            numbers=numbers[index],
-            stage=STAGES.index(stage) if stage in STAGES else -1,
-            events=tuple(
-                (event.kind, max(event.onset_s - start_s, 0.0), min(event.end_s - start_s, EPOCH_S))
-                for event in scoring.events
-                if event.kind in kinds and event.overlaps(start_s, start_s + EPOCH_S)
-            ),
-            fields=_fields(all_fields[index]),
-        )
-
-
-def _fields(data: dict[str, Any]) -> CaptionFields:
-    """Caption fields from the JSON form of a shard."""
-    return CaptionFields(
-        **{
-            **data,
-            "events": [CaptionEvent(**event) for event in data["events"]],
-            "trends": {
-                name: [(way, first, last) for way, first, last in parts]
-                for name, parts in data["trends"].items()
-            },
-        }
-    )

@@ -29,8 +29,9 @@ from sleeplm.model.checkpoint import save_folder
 from sleeplm.model.config import ModelConfig
 from sleeplm.model.recoca import ReCoCa
 from sleeplm.model.tokenizer import SmallTokenizer
-from train.corpus import Augmentation, Corpus, caption_sample, prepare_simulated, simulation_plan
+from train.corpus import Augmentation, Corpus, caption_sample, simulation_plan
 from train.objective import LossWeights, losses
+from train.prepare import prepare
 
 __all__ = ["Recipe", "load_recipe", "train"]
 
@@ -116,11 +117,15 @@ def train(
     plan = simulation_plan(
         recipe.corpus["nights"], recipe.corpus["first_seed"], recipe.corpus["hours"]
     )
-    shards = prepare_simulated(
-        plan, out / "shards", shape, recipe.corpus.get("workers", 1), progress
+    manifest = prepare(
+        out / "shards",
+        simulated=plan,
+        shares=(1.0, 0.0, 0.0),
+        workers=recipe.corpus.get("workers", 1),
+        progress=lambda words, share: progress(words),
     )
-    corpus = Corpus.load(shards, shape)
-    progress(f"{len(corpus.epochs)} epochs from {len(shards)} simulated nights")
+    corpus = Corpus(manifest.shards("train"), shape)
+    progress(f"{len(corpus)} epochs from {len(manifest.nights)} nights")
 
     tokenizer = _vocabulary(out / "tokenizer.json", corpus, recipe)
     config = replace(shape, text_cfg=replace(shape.text_cfg, vocab_size=tokenizer.vocab_size))
