@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import uniform_filter1d
 
 from train.simulate.breathing import RespiratoryEvent
 from train.simulate.eeg import slow_noise
 
-__all__ = ["Desaturation", "draw_dips", "find_desaturations", "saturation"]
+__all__ = [
+    "Circulation",
+    "Desaturation",
+    "Fall",
+    "draw_circulation",
+    "draw_dips",
+    "draw_rem_falls",
+    "find_desaturations",
+    "oximeter_faults",
+    "saturation",
+]
 
 LEAST_DROP_PCT = 3.0
+REM = 4
 
 
 @dataclass(frozen=True)
 class Desaturation:
-    """A fall of ≥ 3 % that the oximeter shows, by whole seconds, and which event caused it."""
+    """A fall of ≥ 3 % that the oximeter shows, by whole seconds, and which event caused it.
+
+    ``event`` is −1 for a fall without a breathing event (hypoventilation in R).
+    """
 
     onset_s: float
     end_s: float
@@ -26,32 +42,98 @@ class Desaturation:
 
 
 @dataclass(frozen=True)
+class Fall:
+    """A slow fall of saturation without apnea, as in the hypoventilation of REM sleep."""
+
+    onset_s: float
+    end_s: float
+    dip_pct: float
+
+
+@dataclass(frozen=True)
 class Circulation:
-    """One sleeper's oximetry: resting saturation and the delay from lung to finger."""
+    """One sleeper's oximetry.
+
+    Resting saturation (%), the delay from lung to finger (s), how deep dips are, how far
+    saturation falls in R without apneas (%), how restless it is, and how the oximeter averages
+    and how often it shows a new value (s).
+    """
 
     resting_pct: float
     lag_s: float
     sensitivity: float
+    rem_fall_pct: float = 0.0
+    restlessness: float = 1.0
+    average_s: int = 4
+    update_s: int = 1
 
 
-def draw_circulation(rng: np.random.Generator, ahi: float) -> Circulation:
-    """Resting saturation falls, and dips deepen, with severity."""
+def draw_circulation(
+    rng: np.random.Generator,
+    ahi: float,
+    *,
+    resting_pct: float | None = None,
+    lag_s: float | None = None,
+    rem_fall_pct: float = 0.0,
+) -> Circulation:
+    """Resting saturation falls, and dips deepen, with severity.
+
+    Parameters
+    ----------
+    ahi : float
+        Apneas and hypopneas an hour.
+    resting_pct, lag_s : float, optional
+        Drawn where not given; a slow circulation (heart failure) delays the finger by 25–40 s,
+        lung disease rests at 87–92 %.
+    rem_fall_pct : float
+        Typical depth of falls in R without apneas; 0 for none.
+    """
+    drawn_pct = float(np.clip(rng.normal(96.6 - 0.02 * ahi, 1.0), 92.5, 98.5))
+    drawn_s = float(rng.uniform(13.0, 20.0))
     return Circulation(
-        float(np.clip(rng.normal(96.3 - 0.015 * ahi, 0.8), 93.0, 98.0)),
-        float(rng.uniform(13.0, 20.0)),
-        float(np.exp(0.25 * rng.standard_normal()) * (0.9 + 0.004 * ahi)),
+        drawn_pct if resting_pct is None else resting_pct,
+        drawn_s if lag_s is None else lag_s,
+        float(np.exp(0.4 * rng.standard_normal()) * (0.8 + 0.007 * ahi)),
+        rem_fall_pct,
+        float(np.exp(0.3 * rng.standard_normal())),
+        int(rng.integers(2, 9)),
+        int(rng.choice([1, 1, 2, 3])),
     )
 
 
 def draw_dips(
     rng: np.random.Generator, events: list[RespiratoryEvent], circulation: Circulation
 ) -> None:
-    """Give each event the depth (%) of the fall that follows it: longer and apneic fall more."""
+    """Give each event the depth (%) of the fall that follows it: longer and apneic fall more.
+
+    From a low resting saturation it falls further: the dissociation curve is steep there.
+    """
+    steep = 1 + 0.07 * max(95.0 - circulation.resting_pct, 0.0)
     for event in events:
         kind = 0.85 if event.kind == "hypopnea" else 1.3
-        depth = 4.2 * kind * (event.duration_s / 20.0) ** 0.8 * circulation.sensitivity
-        depth *= 1.25 if event.stage == 4 else 1.0
-        event.dip_pct = float(np.clip(depth * np.exp(0.35 * rng.standard_normal()), 0.6, 32.0))
+        depth = 4.2 * kind * (event.duration_s / 20.0) ** 0.9 * circulation.sensitivity * steep
+        depth *= 1.25 if event.stage == REM else 1.0
+        event.dip_pct = float(np.clip(depth * np.exp(0.4 * rng.standard_normal()), 0.6, 35.0))
+
+
+def draw_rem_falls(
+    rng: np.random.Generator, stages: np.ndarray, circulation: Circulation
+) -> list[Fall]:
+    """Falls of one to five minutes in R, for a sleeper who hypoventilates there."""
+    if circulation.rem_fall_pct <= 0:
+        return []
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], (stages == REM).astype(int), [0]])))
+    falls: list[Fall] = []
+    for first, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        at = first * 30.0 + rng.uniform(20, 90)
+        while True:
+            length_s = float(np.clip(110 * np.exp(0.4 * rng.standard_normal()), 50, 300))
+            if at + length_s + 20 > stop * 30.0:
+                break
+            depth = circulation.rem_fall_pct * float(np.exp(0.3 * rng.standard_normal()))
+            falls.append(Fall(at, at + length_s, min(depth, 25.0)))
+            at += length_s + rng.uniform(60, 240)
+    return falls
 
 
 def saturation(
@@ -59,29 +141,91 @@ def saturation(
     n_seconds: int,
     events: list[RespiratoryEvent],
     circulation: Circulation,
+    *,
+    falls: Sequence[Fall] = (),
 ) -> np.ndarray:
     """SpO2 in whole percent, one value a second [n_seconds]."""
     second = np.arange(n_seconds, dtype=float)
-    level = circulation.resting_pct + 0.55 * slow_noise(rng, n_seconds, 900.0).clip(-1.6, 1.6)
-    level = level + 0.06 * slow_noise(rng, n_seconds, 6.0)
+    wander = (
+        0.7 * slow_noise(rng, n_seconds, 1500.0).clip(-1.8, 1.8)
+        + 0.40 * slow_noise(rng, n_seconds, 150.0)
+        + 0.30 * slow_noise(rng, n_seconds, 25.0)
+    )
+    level = circulation.resting_pct + circulation.restlessness * wander
     for event in events:
         begin = event.onset_s + circulation.lag_s
         nadir = event.end_s + circulation.lag_s - rng.uniform(0.0, 3.0)
-        recovered = nadir + rng.uniform(9.0, 16.0)
+        recovered = nadir + rng.uniform(8.0, 18.0)
+        fall_power, rise_power = rng.uniform(1.0, 1.9), rng.uniform(1.0, 1.8)
         first, last = max(0, int(begin)), min(n_seconds, int(recovered) + 1)
         if last <= first:
             continue
         here = second[first:last]
-        fall = 0.5 - 0.5 * np.cos(np.pi * np.clip((here - begin) / (nadir - begin), 0, 1))
-        rise = 0.5 + 0.5 * np.cos(np.pi * np.clip((here - nadir) / (recovered - nadir), 0, 1))
+        fall = np.clip((here - begin) / (nadir - begin), 0, 1) ** fall_power
+        rise = np.clip((recovered - here) / (recovered - nadir), 0, 1) ** rise_power
         level[first:last] -= event.dip_pct * np.minimum(fall, rise)
-    return np.clip(np.round(level), 50, 100)
+    for slow in falls:
+        first, last = max(0, int(slow.onset_s)), min(n_seconds, int(slow.end_s))
+        place = np.linspace(0, 1, max(last - first, 0))
+        level[first:last] -= slow.dip_pct * np.sin(np.pi * place**1.4) ** 1.2
+    # The oximeter averages some seconds of pulses, and shows a new value now and then.
+    level = uniform_filter1d(level, circulation.average_s, mode="nearest")
+    shown = level[(second // circulation.update_s * circulation.update_s).astype(int)]
+    return np.asarray(np.clip(np.round(shown), 50, 100))
+
+
+def oximeter_faults(
+    rng: np.random.Generator,
+    spo2_pct: np.ndarray,
+    pulse_bpm: np.ndarray,
+    movements_s: Sequence[tuple[float, float]],
+    *,
+    dropouts_per_h: float = 0.3,
+    motion_share: float = 0.1,
+) -> tuple[np.ndarray, np.ndarray, list[tuple[float, float]]]:
+    """Drop-outs (both channels read 0) and falls that a movement of the finger feigns.
+
+    Parameters
+    ----------
+    spo2_pct, pulse_bpm : arrays [n_seconds]
+        At 1 Hz; not changed.
+    movements_s : spans in seconds
+        ``motion_share`` of them disturb the probe.
+
+    Returns
+    -------
+    spo2_pct, pulse_bpm : arrays [n_seconds]
+    spans_s : list of (start_s, end_s)
+        What is not to be believed: a desaturation that touches it has no truth.
+    """
+    spo2, pulse = np.array(spo2_pct, dtype=float), np.array(pulse_bpm, dtype=float)
+    n = len(spo2)
+    spans: list[tuple[float, float]] = []
+    for start_s, end_s in movements_s:
+        if rng.random() >= motion_share:
+            continue
+        first, last = max(0, int(start_s)), min(n, int(end_s) + int(rng.integers(2, 9)))
+        if last <= first:
+            continue
+        spo2[first:last] = (spo2[first:last] - rng.integers(2, 12)).clip(50, 100)
+        pulse[first:last] = (pulse[first:last] + rng.integers(-15, 35)).clip(30, 200)
+        spans.append((float(first), float(last)))
+    for _ in range(rng.poisson(dropouts_per_h * n / 3600)):
+        first = int(rng.integers(0, n))
+        last = min(n, first + int(np.clip(9 * np.exp(0.7 * rng.standard_normal()), 2, 90)))
+        spo2[first:last], pulse[first:last] = 0.0, 0.0
+        spans.append((float(first), float(last)))
+    return spo2, pulse, sorted(spans)
 
 
 def find_desaturations(
-    spo2_pct: np.ndarray, events: list[RespiratoryEvent], circulation: Circulation
+    spo2_pct: np.ndarray,
+    events: list[RespiratoryEvent],
+    circulation: Circulation,
+    *,
+    falls: Sequence[Fall] = (),
 ) -> list[Desaturation]:
-    """Falls of ≥ 3 % after each event, measured on what the oximeter shows.
+    """Falls of ≥ 3 % after each event and in each slow fall, measured on what the oximeter shows.
 
     The baseline is the highest value between the event's onset and the nadir (after the last
     recovery); the onset the last second at it; the end where two thirds of the fall are regained,
@@ -89,15 +233,19 @@ def find_desaturations(
     """
     found = []
     floor = 0
-    for number, event in enumerate(events):
-        first = int(event.onset_s + circulation.lag_s - 4)
-        last = min(int(event.end_s + circulation.lag_s + 4), len(spo2_pct))
+    # Onset and end of what lowers the saturation, at the finger, and the event that it is.
+    lag = circulation.lag_s
+    causes = [(e.onset_s + lag, e.end_s + lag, number) for number, e in enumerate(events)]
+    causes = sorted(causes + [(fall.onset_s, fall.end_s, -1) for fall in falls])
+    for place, (onset_s, end_s, number) in enumerate(causes):
+        first = int(onset_s - 4)
+        last = min(int(end_s + 4), len(spo2_pct))
         first = max(first, floor, 0)
         if last - first < 3:
             continue
         nadir_at = first + int(np.argmin(spo2_pct[first:last]))
         # Blood that reaches the finger now left the lung before the event: its own baseline.
-        begin = max(floor, first - 8, int(event.onset_s) + 1)
+        begin = max(floor, first - 8, int(onset_s - lag) + 1)
         before = spo2_pct[begin : nadir_at + 1]
         baseline = before.max()
         onset = begin + int(np.flatnonzero(before == baseline)[-1])
@@ -105,8 +253,8 @@ def find_desaturations(
         if baseline - nadir < LEAST_DROP_PCT or nadir_at == onset:
             continue
         limit = len(spo2_pct)
-        if number + 1 < len(events):
-            limit = min(limit, int(events[number + 1].onset_s + circulation.lag_s) + 1)
+        if place + 1 < len(causes):
+            limit = min(limit, int(causes[place + 1][0]) + 1)
         after = spo2_pct[nadir_at : max(limit, nadir_at + 1)]
         regained = np.flatnonzero(after >= nadir + (baseline - nadir) * 2 / 3)
         end = nadir_at + (int(regained[0]) if len(regained) else len(after))
