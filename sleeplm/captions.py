@@ -13,11 +13,15 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from sleeplm.caption_context import EpochContext, context_statements
 from sleeplm.errors import CaptionError
 from sleeplm.physiology.fields import FIELDS
 from sleeplm.prompts import EVENT_PHRASES
+from sleeplm.scoring import EVENT_KINDS
 
 __all__ = [
+    "EVENTS_OF_SYSTEM",
+    "QUALITY_WORDS",
     "SYSTEMS",
     "CaptionEvent",
     "CaptionFields",
@@ -25,7 +29,35 @@ __all__ = [
 ]
 
 SYSTEMS = ("brain", "cardiac", "respiratory", "somatic", "stage_event")
+#: The events that a system's own caption may state beside its measurements.
+EVENTS_OF_SYSTEM: dict[str, tuple[str, ...]] = {
+    "brain": ("arousal",),
+    "cardiac": ("desaturation", "bradycardia", "tachycardia"),
+    "respiratory": (
+        "obstructive_apnea",
+        "central_apnea",
+        "mixed_apnea",
+        "hypopnea",
+        "rera",
+        "snore",
+        "cheyne_stokes",
+    ),
+    "somatic": ("limb_movement", "plm"),
+    "stage_event": EVENT_KINDS,
+}
+#: What is wrong with a channel (a name of :class:`sleeplm.physiology.Quality`) → in words.
+QUALITY_WORDS: dict[str, str] = {
+    "lost": "partly lost",
+    "flat": "flat",
+    "clipped": "clipped",
+    "saturated": "saturated",
+    "mains": "overlaid with mains hum",
+    "implausible": "implausible in amplitude",
+}
 _EPOCH_S = 30.0
+_NUMBER = r"\d+(?:\.\d+)?"
+_ANY_UNIT = r"%|percent|bpm|breaths\s*/\s*min|beats\s*/\s*min|(?:beats|breaths)\s+per\s+minute"
+_ANY_UNIT += r"|milliseconds?|ms|seconds?|sec|s|hertz|hz|degrees?|deg|°"
 
 
 @dataclass(frozen=True)
@@ -57,6 +89,10 @@ class CaptionFields:
     trends : dict ``"hr"``, ``"spo2"`` → list of (direction, start_s, end_s)
     missing : list of str
         Channels that were not recorded.
+    quality : dict of channel → list of keys of :data:`QUALITY_WORDS`
+        What is wrong with the signal; channels without a fault are not in it.
+    context : EpochContext
+        The epoch's place in its night.
     unparsed : list of str
         Statements that were not understood, as written.
     """
@@ -69,6 +105,8 @@ class CaptionFields:
     values: dict[str, float] = field(default_factory=dict)
     trends: dict[str, list[tuple[str, float, float]]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    quality: dict[str, list[str]] = field(default_factory=dict)
+    context: EpochContext = field(default_factory=EpochContext)
     unparsed: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
@@ -85,8 +123,25 @@ class CaptionFields:
             "values": dict(self.values),
             "trends": {name: [list(part) for part in parts] for name, parts in self.trends.items()},
             "missing": list(self.missing),
+            "quality": {channel: list(faults) for channel, faults in self.quality.items()},
+            "context": self.context.to_dict(),
             "unparsed": list(self.unparsed),
         }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> CaptionFields:
+        """The fields from what :meth:`to_dict` gave, or from less of it."""
+        return cls(
+            **{
+                **data,
+                "events": [CaptionEvent(**event) for event in data.get("events", [])],
+                "trends": {
+                    name: [(way, first, last) for way, first, last in parts]
+                    for name, parts in data.get("trends", {}).items()
+                },
+                "context": EpochContext(**data.get("context", {})),
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -97,17 +152,29 @@ class _Section:
     channel: str
     label: re.Pattern[str]
     items: tuple[tuple[re.Pattern[str], str], ...]
+    leading: tuple[tuple[re.Pattern[str], str], ...]
     trend: str | None = None
 
 
 def _section(
     system: str, channel: str, label: str, items: dict[str, str], trend: str | None = None
 ) -> _Section:
+    items = {name: words for name, words in items.items() if name in FIELDS}
     return _Section(
         system,
         channel,
         re.compile(rf"\b(?:{label})(?![a-z0-9])"),
         tuple((re.compile(rf"\b(?:{words})(?![a-z0-9])"), name) for name, words in items.items()),
+        tuple(
+            (
+                re.compile(
+                    rf"(?<![a-z0-9.])({_NUMBER})\s*(?:({_ANY_UNIT})(?![a-z]))?\s*(?:of\s+)?"
+                    rf"(?:{words})(?![a-z0-9])"
+                ),
+                name,
+            )
+            for name, words in items.items()
+        ),
         trend,
     )
 
@@ -146,25 +213,45 @@ def _eeg(side: str, label: str) -> _Section:
         .lower()
         + r"(?:\s*\))?",
         {
-            f"eeg_{side}_{band}_pct": band + _POWER
-            for band in ("delta", "theta", "alpha", "sigma", "beta")
+            **{
+                f"eeg_{side}_{band}_pct": band + _POWER
+                for band in ("delta", "theta", "alpha", "sigma", "beta")
+            },
+            f"eeg_{side}_spindle_count": r"(?:number\s+of\s+)?(?:sleep\s+)?spindles?"
+            r"(?:\s+count)?",
+            f"eeg_{side}_slow_wave_count": r"(?:number\s+of\s+)?slow\s+waves?(?:\s+count)?",
         },
     )
 
 
-def _breathing(channel: str, label: str) -> _Section:
+def _breathing(channel: str, label: str, items: dict[str, str] | None = None) -> _Section:
     prefix = channel.lower()
     return _section(
         "respiratory",
         channel,
         label,
-        {f"{prefix}_rate_bpm": _RATE, f"{prefix}_interval_sd_s": _VARIABILITY},
+        {
+            f"{prefix}_rate_bpm": _RATE,
+            f"{prefix}_interval_sd_s": _VARIABILITY,
+            **(items or {}),
+        },
     )
 
 
 _SECTIONS = (
     _eog("left", "l", "e1"),
     _eog("right", "r", "e2"),
+    _section(
+        "brain",
+        "EOG_L",
+        r"both\s+(?:eogs|eyes)|eogs\s+together",
+        {
+            "eog_rem_burst_count": r"(?:number\s+of\s+)?(?:bursts?\s+of\s+rapid\s+eye\s+movements?"
+            r"|rapid\s+eye\s+movement\s+bursts?|eye\s+movement\s+bursts?)",
+            "eog_rem_count": r"(?:number\s+of\s+)?rapid\s+eye\s+movements?(?!\s+(?:sleep|burst))"
+            r"(?:\s+count)?",
+        },
+    ),
     _eeg("c3", "C3_A2"),
     _eeg("c4", "C4_A1"),
     _section(
@@ -192,18 +279,30 @@ _SECTIONS = (
         "cardiac",
         "SPO2",
         r"(?:blood\s+)?oxygen\s+saturation(?:\s*\(?\s*spo\s*2\s*\)?)?|spo\s*2",
-        {"spo2_min_pct": r"minimum|lowest|min", "spo2_mean_pct": r"mean|average"},
+        {
+            "spo2_min_pct": r"minimum|lowest|min",
+            "spo2_mean_pct": r"mean|average",
+            "spo2_baseline_pct": r"(?:resting\s+)?baseline",
+        },
         "spo2",
     ),
     _breathing("ABD", r"abdominal\s+(?:respiration|belt|effort|breathing)|abdomen"),
-    _breathing("THX", r"thoracic\s+(?:respiration|belt|effort|breathing)|thorax|chest"),
+    _breathing(
+        "THX",
+        r"thoracic\s+(?:respiration|belt|effort|breathing)|thorax|chest",
+        {
+            "thx_abd_phase_deg": r"thoraco-?\s?abdominal\s+(?:asynchrony|phase(?:\s+angle)?)"
+            r"|asynchrony\s+of\s+effort"
+        },
+    ),
     _section(
         "respiratory",
         "AF",
-        r"air\s*flow(?!\s+rate)",
+        r"air\s*flow(?!\s+(?:rate|reduction))",
         {
             "af_rate_bpm": _RATE,
             "af_flatness": r"(?:inspiratory\s+)?(?:flow\s+)?flatness",
+            "af_reduction_pct": r"(?:air\s*)?flow\s+reduction|reduction\s+of\s+(?:the\s+)?flow",
         },
     ),
     _section(
@@ -225,20 +324,19 @@ _UNITS = {
     "ms": r"ms|milliseconds?",
     "s": r"s|sec|seconds?",
     "Hz": r"hz|hertz",
+    "deg": r"degrees?|deg|°",
 }
 #: The released captions state these without their unit ("minimum value of 64.07").
 _MAY_LACK_UNIT = frozenset(
     ("hr_min_bpm", "hr_max_bpm", "hr_mean_bpm", "spo2_min_pct", "spo2_mean_pct")
 )
-_ANY_UNIT = r"%|percent|bpm|breaths\s*/\s*min|beats\s*/\s*min|(?:beats|breaths)\s+per\s+minute"
-_ANY_UNIT += r"|milliseconds?|ms|seconds?|sec|s|hertz|hz"
 _RELATION = (
     r"(?:[\s,:=]|\b(?:of|at|is|was|with|a|an|the|to|equal|equals|equalling|measuring|measured|valued|"
     r"value|reaching|standing|stands|lying|lies|running|approximately|around|about|close|roughly|"
     r"near|nearly|some|estimated)\b)*"
 )
-_NUMBER = r"\d+(?:\.\d+)?"
 _VALUE = re.compile(rf"{_RELATION}({_NUMBER})\s*((?:{_ANY_UNIT})(?![a-z]))?")
+_NUMBER_NEXT = re.compile(rf"\s+(?:(?:of|at|is|was|equal\s+to)\s+)?{_NUMBER}")
 _SPAN = re.compile(
     rf"(?:from|between|at)\s+({_NUMBER})\s*(?:s\b|seconds?\b)?\s*(?:to|and|until|till|[-–])\s*"
     rf"({_NUMBER})\s*(?:s|sec|seconds?)\b"
@@ -250,9 +348,15 @@ _DIRECTIONS = {"inc": "increasing", "ris": "increasing", "dec": "decreasing", "f
 _NOT_RECORDED = re.compile(
     r"\b(?:(?:is|was|were)\s+)?(?:not\s+(?:recorded|available)|unavailable|missing)\b"
 )
+_FAULT_NAMES = {words: name for name, words in QUALITY_WORDS.items()}
+_FAULT = "|".join(re.escape(words) for words in _FAULT_NAMES)
+_FAULTS = re.compile(
+    rf"(?:signal|trace) (?:is|was) (?P<faults>(?:{_FAULT})(?:(?:,| and) (?:{_FAULT}))*)"
+)
 _NO_EVENT = re.compile(
-    r"\b(?:no|without(?:\s+any)?)\s+(?:(?:respiratory\s+or\s+arousal|arousal\s+or\s+respiratory"
-    r"|respiratory|scored|notable|significant|abnormal|specific|discrete|sleep)\s+)*events?\b"
+    r"\b(?:no|without(?:\s+any)?)\s+(?:(?P<of>brain|cardiac|respiratory|movement)\s+events?\b"
+    r"|(?:(?:respiratory\s+or\s+arousal|arousal\s+or\s+respiratory|scored|notable|significant"
+    r"|abnormal|specific|discrete|sleep)\s+)*events?\b)"
     r"|\bnothing\s+(?:of\s+note\s+)?(?:was\s+)?detected\b|\bfree\s+of\s+events\b|\bevent-free\b"
 )
 _NEGATION = re.compile(r"\b(?:no|not|without|never|neither|nor|absent|unlikely)\b")
@@ -276,7 +380,7 @@ _STAGES = (
         r"(?:deep|slow[\s-]wave)\s+sleep(?:\s*\(?\s*(?:stage\s+)?n\s*3\s*\)?)?"
         r"|(?:stage\s+)?n\s*3(?:\s+sleep)?",
     ),
-    ("R", r"rem(?:\s+sleep|\s+stage)?|rapid[\s-]eye[\s-]movement\s+sleep"),
+    ("R", r"rem(?!\s+(?:saccad|period))(?:\s+sleep|\s+stage)?|rapid[\s-]eye[\s-]movement\s+sleep"),
     ("W", r"wake(?:fulness)?|awake"),
 )
 _UNSCORED = re.compile(r"\bstage\s+(?:is\s+|was\s+)?not\s+scored\b|\bunscored\b")
@@ -294,20 +398,20 @@ _EVENT = re.compile(r"\b(" + "|".join(re.escape(phrase) for phrase, _ in _EVENT_
 #: Words that join statements and carry none themselves.
 _FILLER = frozenset(
     """
-    a about accompanied across activity addition along also an and appears are around as
-    behavior behaviour characterised characterized corresponds dominates during enters evident
-    identified individual maintains pattern period place positioned
-    asleep at background balanced based beat being belongs body both breath breathing by
-    captured carries channel character class close comes comprises contains continues course
-    covers described detected displays during each eeg epoch epochs event events exhibits
-    features finally followed following for found from further given has here hr in includes
-    including indicates interval is it its joined lastly lies lists marked marks measured
-    measures more moreover next noted observed occurring occurs of on once one over part
-    patient person plus portion position power present reading readings reads record
-    recorded recording registers relative remains report reported reports s seconds seen
-    segment shows signal signals sleep sleeper sleeping spans stage state statistics stays
-    subject system takes that the then there this throughout time to together trace trend
-    trending under values was well were which while whose window with within
+    a about accompanied across activity addition along also an and appears approximately are
+    around as asleep at background balanced based beat behavior behaviour being belongs body
+    both breath breathing by captured carries channel character characterised characterized
+    class close comes comprises contains continues corresponds course covers described detected
+    displays dominates during each eeg enters epoch epochs event events evident exhibits
+    features finally followed following for found from further given has here hr identified in
+    includes including indicates individual interval is it its joined lastly lies lists
+    maintains marked marks measured measures more moreover next noted observed occurring occurs
+    of off on once one over part patient pattern period person place plus portion position
+    positioned power present reading readings reads record recorded recording registers relative
+    remains report reported reports roughly s seconds seen segment shows signal signals sleep
+    sleeper sleeping spans stage stands state statistics stays subject system taken takes that
+    the then there this throughout time to together trace trend trending under values was well
+    were which while whose window with within
     """.split()  # noqa: SIM905
 )
 
@@ -344,11 +448,20 @@ def parse_caption(text: str, system: str) -> CaptionFields:
     return fields
 
 
+_COUNTED = re.compile(
+    r"\b(no|one|two|three|four|five|six|seven|eight|nine|ten) "
+    r"(?=(?:sleep )?spindles?\b|slow waves?\b|rapid eye movements?\b(?! sleep)"
+    r"|bursts? of rapid\b|(?:rapid )?eye movement bursts?\b)"
+)
+_COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
 def _normalised(text: str) -> str:
     """Lower case, single spaces, and numbers in one piece whatever way they were set."""
     plain = " ".join(text.lower().split())
     number = r"(?<![a-z0-9.])\d(?: ?\d)*(?:(?: \. |\.)\d(?: ?\d)*)?(?![a-z0-9])"
     plain = re.sub(number, lambda match: match.group().replace(" ", ""), plain)
+    plain = _COUNTED.sub(lambda match: f"{_COUNTS.index(match.group(1))} ", plain)
     return re.sub(r" ([.,;:)])", r"\1", plain)
 
 
@@ -370,10 +483,11 @@ class _Reader:
         system = self.fields.system
         if _NOTHING_TO_SAY.search(self.sentence):
             return self.section
+        self._context()
         self._missing_channels()
-        if system in ("stage_event", "all"):
-            self._unscored()
-        if system in ("stage_event", "all") and self._no_event():
+        self._quality()
+        self._unscored()
+        if self._no_event():
             self._stage()
         elif self._negated():
             pass
@@ -381,9 +495,8 @@ class _Reader:
             self._measurements()
             if system in ("somatic", "all"):
                 self._position()
-            if system in ("stage_event", "all"):
-                self._events()
-                self._stage()
+            self._events()
+            self._stage()
         rest = "".join(
             " " if taken else letter
             for letter, taken in zip(self.sentence, self.understood, strict=True)
@@ -398,6 +511,33 @@ class _Reader:
 
     def _free(self, start: int, end: int) -> bool:
         return not any(self.understood[start:end])
+
+    def _context(self) -> None:
+        context = self.fields.context
+        for start, end, stated in context_statements(self.sentence):
+            if not self._free(start, end):
+                continue
+            near = stated.pop("near", {})
+            position = stated.pop("position", self.fields.position)
+            known = {**vars(context), "position": self.fields.position}
+            fits = all(known[name] in (None, value) for name, value in stated.items())
+            fits &= known["position"] in (None, position)
+            if fits and not near.keys() & context.near.keys():
+                self.fields.position = position
+                context.near.update(near)
+                for name, value in stated.items():
+                    setattr(context, name, value)
+                self._take(start, end)
+
+    def _quality(self) -> None:
+        """ "The C3-A2 signal is flat and clipped": the faults of a channel."""
+        for match in _FAULTS.finditer(self.sentence):
+            before = [entry for entry in self._labels() if entry[1] <= match.start()]
+            if before and not self.sentence[before[-1][1] : match.start()].strip():
+                start, _, section = before[-1]
+                faults = [_FAULT_NAMES[word] for word in re.findall(_FAULT, match["faults"])]
+                self.fields.quality[section.channel] = faults
+                self._take(start, match.end())
 
     def _negated(self) -> bool:
         """Whether the sentence denies something beyond what was understood so far."""
@@ -439,6 +579,12 @@ class _Reader:
 
     def _items(self, section: _Section, start: int, end: int) -> None:
         part = self.sentence[:end]
+        for pattern, name in section.leading:
+            for match in pattern.finditer(part, start):
+                # "delta 39 % theta 28 %" states no 39 % of theta.
+                leads = self._free(*match.span()) and not _NUMBER_NEXT.match(part, match.end())
+                if leads and self._accept(name, match.group(1), match.group(2)):
+                    self._take(*match.span())
         for pattern, name in section.items:
             for match in pattern.finditer(part, start):
                 if not self._free(*match.span()):
@@ -481,23 +627,30 @@ class _Reader:
             if not self._free(*match.span()):
                 continue
             word = match.group(1) or match.group(2)
-            if self.fields.position is None:
-                self.fields.position = _POSITION_WORDS.get(word, word)
+            position = _POSITION_WORDS.get(word, word)
+            if self.fields.position in (None, position):
+                self.fields.position = position
                 self._take(*match.span())
                 side = re.match(r" sides?\b", self.sentence[match.end() :])
                 if side:
                     self._take(match.end(), match.end() + side.end())
 
     def _no_event(self) -> bool:
-        match = _NO_EVENT.search(self.sentence)
-        if match:
-            self.fields.no_event = True
+        found = (m for m in _NO_EVENT.finditer(self.sentence) if self._free(*m.span()))
+        match = next(found, None)
+        if match is not None:
+            # One system's quiet is no quiet epoch.
+            if match["of"] is None or self.fields.system != "all":
+                self.fields.no_event = True
             self._take(*match.span())
         return match is not None
 
     def _events(self) -> None:
         names = [match for match in _EVENT.finditer(self.sentence) if self._free(*match.span())]
+        kinds = EVENTS_OF_SYSTEM.get(self.fields.system, EVENT_KINDS)
         for number, match in enumerate(names):
+            if _EVENT_KIND[match.group(1)] not in kinds:
+                continue
             end = names[number + 1].start() if number + 1 < len(names) else len(self.sentence)
             for span in _SPAN.finditer(self.sentence, match.end(), end):
                 times = _epoch_times(span)
