@@ -288,7 +288,7 @@ def score(
         typer.Option(
             "--format",
             metavar="FORMAT",
-            help="csv, edf, nsrr, edfbrowser, luna, bids or json; by default by the ending of FILE "
+            help="csv, edf, nsrr, profusion, edfbrowser, luna, bids or json; by default by the ending of FILE "
             "(.csv .edf .xml .edfbrowser.csv .annot _events.tsv .json).",
         ),
     ] = None,

@@ -1,4 +1,4 @@
-"""Scorings written for other programs: CSV, EDF+, NSRR XML, EDFbrowser, Luna, BIDS, JSON.
+"""Scorings written for other programs: CSV, EDF+, two XML forms, EDFbrowser, Luna, BIDS, JSON.
 
 Times are seconds from the start of the recording. Stages are written as one row for each epoch
 (as one for each run of epochs in NSRR XML), events as one row each; the names are those that the
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sleeplm.errors import ScoringError
 from sleeplm.scoring import EPOCH_S, UNSCORED, Scoring, has_real_date
-from sleeplm.scoring_files.xml_files import write_nsrr_xml
+from sleeplm.scoring_files.xml_files import write_nsrr_xml, write_profusion_xml
 
 __all__ = ["FORMATS", "format_of", "write_scoring"]
 
@@ -135,10 +135,15 @@ def _write_nsrr(scoring: Scoring, path: Path) -> None:
     write_nsrr_xml(scoring, path)
 
 
+def _write_profusion(scoring: Scoring, path: Path) -> None:
+    write_profusion_xml(scoring, path)
+
+
 FORMATS: dict[str, tuple[str, Callable[[Scoring, Path], None]]] = {
     "csv": (".csv", _write_text(_csv)),
     "edf": (".edf", _write_edf),
     "nsrr": (".xml", _write_nsrr),
+    "profusion": ("-profusion.xml", _write_profusion),
     "edfbrowser": (".edfbrowser.csv", _write_text(_edfbrowser)),
     "luna": (".annot", _write_text(_luna)),
     "bids": ("_events.tsv", _write_text(_bids)),

@@ -1,4 +1,4 @@
-"""NSRR and Compumedics Profusion scoring XML; the NSRR form is also written.
+"""NSRR and Compumedics Profusion scoring XML, read and written.
 
 XML is parsed by defusedxml: entity declarations and external references are refused.
 """
@@ -21,7 +21,7 @@ from sleeplm.scoring_files.vocabulary import Draft
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-__all__ = ["read_xml", "write_nsrr_xml"]
+__all__ = ["read_xml", "write_nsrr_xml", "write_profusion_xml"]
 
 PROFUSION_STAGES = {
     0: "W",
@@ -58,6 +58,23 @@ NSRR_EVENTS = {
     "tachycardia": ("Arrhythmia|Arrhythmia", "Tachycardia|Tachycardia"),
     "cheyne_stokes": ("Respiratory|Respiratory", "Cheyne Stokes breathing|Cheyne Stokes"),
     "artifact": ("Artifact|Artifact", "Signal artifact|SIGNAL-ARTIFACT"),
+}
+PROFUSION_CODES = {"W": 0, "N1": 1, "N2": 2, "N3": 3, "R": 5, UNSCORED: 9}
+PROFUSION_EVENTS = {
+    "obstructive_apnea": "Obstructive Apnea",
+    "central_apnea": "Central Apnea",
+    "mixed_apnea": "Mixed Apnea",
+    "hypopnea": "Hypopnea",
+    "rera": "RERA",
+    "desaturation": "SpO2 desaturation",
+    "arousal": "Arousal (Standard)",
+    "limb_movement": "Limb Movement",
+    "plm": "PLM",
+    "snore": "Snore",
+    "bradycardia": "Bradycardia",
+    "tachycardia": "Tachycardia",
+    "cheyne_stokes": "Cheyne Stokes Breathing",
+    "artifact": "SIGNAL-ARTIFACT",
 }
 _UNTYPED = ("Respiratory|Respiratory", "Apnea|Apnea")
 
@@ -228,10 +245,52 @@ def write_nsrr_xml(scoring: Scoring, path: str | Path) -> None:
             "",
         ]
     )
+    _write_whole(text, path)
+
+
+def _write_whole(text: str, path: str | Path) -> None:
     target = Path(path)
     partial = target.with_name(target.name + ".part")
     partial.write_text(text, encoding="utf-8")
     os.replace(partial, target)
+
+
+def write_profusion_xml(scoring: Scoring, path: str | Path) -> None:
+    """Write a scoring as Compumedics Profusion XML; the file appears whole or not at all.
+
+    This form has no clock, and holds neither which kinds were looked for nor lights off and on.
+    """
+    rows = [_profusion_row(event) for event in scoring.events]
+    rows += [
+        f"<ScoredEvent><Name>Apnea</Name><Start>{float(onset_s)!r}</Start>"
+        f"<Duration>{float(duration_s)!r}</Duration></ScoredEvent>"
+        for onset_s, duration_s in scoring.untyped_apneas
+    ]
+    stages = "".join(
+        f"<SleepStage>{PROFUSION_CODES[stage]}</SleepStage>" for stage in scoring.stages
+    )
+    _write_whole(
+        '<?xml version="1.0" encoding="UTF-8" standalone="no"?>\n'
+        f"<CMPStudyConfig>\n<EpochLength>{EPOCH_S:g}</EpochLength>\n<ScoredEvents>\n"
+        + "\n".join(rows)
+        + f"\n</ScoredEvents>\n<SleepStages>{stages}</SleepStages>\n</CMPStudyConfig>\n",
+        path,
+    )
+
+
+def _profusion_row(event: Event) -> str:
+    extra = f"<Input>{escape(event.channel)}</Input>" if event.channel else ""
+    if "nadir_pct" in event.evidence:
+        nadir_pct = float(event.evidence["nadir_pct"])
+        extra += f"<LowestSpO2>{nadir_pct!r}</LowestSpO2>"
+        if "baseline_pct" in event.evidence:
+            depth_pct = float(event.evidence["baseline_pct"]) - nadir_pct
+            extra += f"<Desaturation>{depth_pct!r}</Desaturation>"
+    return (
+        f"<ScoredEvent><Name>{PROFUSION_EVENTS[event.kind]}</Name>"
+        f"<Start>{float(event.onset_s)!r}</Start><Duration>{float(event.duration_s)!r}</Duration>"
+        f"{extra}</ScoredEvent>"
+    )
 
 
 def _start_row(scoring: Scoring) -> str:

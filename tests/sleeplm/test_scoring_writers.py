@@ -15,6 +15,7 @@ NAMES = {
     "csv": "night.csv",
     "edf": "night.edf",
     "nsrr": "night-nsrr.xml",
+    "profusion": "night-profusion.xml",
     "edfbrowser": "night.edfbrowser.csv",
     "luna": "night.annot",
     "bids": "sub-1_task-sleep_events.tsv",
