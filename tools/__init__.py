@@ -1,4 +1,4 @@
-"""The four tools over an open night, the session they read, and the store of cases.
+"""The tools over an open night, the session they read, and the store of cases.
 
 ``TOOLS`` is what an agent is given; it is made on first use, since it needs LangChain.
 """
@@ -21,6 +21,8 @@ _TOOL_HOMES = {
     "locate_events": "locate",
     "find_similar": "similar",
     "summarize_night": "summarize",
+    "compare_nights": "compare",
+    "explain_term": "glossary",
 }
 
 

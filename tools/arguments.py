@@ -14,7 +14,9 @@ from tools.when import When
 __all__ = [
     "SECTIONS",
     "SYSTEMS",
+    "CompareArguments",
     "DescribeArguments",
+    "ExplainArguments",
     "LocateArguments",
     "Order",
     "Section",
@@ -154,4 +156,22 @@ class SummarizeArguments(_Arguments):
         None,
         description="what if this part stood in no count and no denominator, e.g. "
         "{'position': 'supine'} or a clock interval in which a sensor was off",
+    )
+
+
+class CompareArguments(_Arguments):
+    """Compare the night with another open one."""
+
+    other: str | None = Field(
+        None,
+        max_length=40,
+        description="pseudonym of the other open night; omit where only one other is open",
+    )
+
+
+class ExplainArguments(_Arguments):
+    """Explain a term."""
+
+    term: str = Field(
+        min_length=1, max_length=80, description="the term, e.g. 'hypopnea' or 'rule 1A'"
     )

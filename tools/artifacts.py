@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 __all__ = [
     "Artifact",
     "Case",
+    "ComparedFigure",
+    "Definition",
     "Description",
     "Disagreement",
     "EpochCaption",
@@ -23,6 +25,7 @@ __all__ = [
     "Failure",
     "FoundEvent",
     "MeasuredField",
+    "NightComparison",
     "NightReport",
     "ScopeView",
     "ScoredView",
@@ -37,8 +40,8 @@ Source = Literal["expert", "automatic", "model", "measured"]
 class Evidence(BaseModel):
     """One citable fact: what was said, by which source, and where in the night it stands."""
 
-    kind: Literal["event", "epoch", "quantity", "caption", "case"]
-    source: str = Field(description="expert, automatic, model or measured")
+    kind: Literal["event", "epoch", "quantity", "caption", "case", "definition"]
+    source: str = Field(description="expert, automatic, model, measured or glossary")
     text: str
     value: float | None = None
     unit: str = ""
@@ -280,3 +283,37 @@ class NightReport(Artifact):
         default=None, description="how many events move the severity class, in words"
     )
     summary: SerializeAsAny[Any] = Field(description="sleeplm.summary.NightSummary")
+
+
+class ComparedFigure(BaseModel):
+    """One figure of two nights; ``difference`` is the second less the first."""
+
+    field: str
+    label: str
+    unit: str
+    first: float
+    second: float
+    difference: float
+    direction: str = Field(description="higher, lower or same, of the second night")
+    first_source: str
+    second_source: str
+
+
+class NightComparison(Artifact):
+    """Result of ``compare_nights``."""
+
+    tool: Literal["compare_nights"] = "compare_nights"
+    first: str
+    second: str
+    figures: list[ComparedFigure] = []
+    unknown: list[str] = []
+    note: str = ""
+
+
+class Definition(Artifact):
+    """Result of ``explain_term``."""
+
+    tool: Literal["explain_term"] = "explain_term"
+    term: str
+    definition: str
+    reference: str

@@ -73,6 +73,16 @@ _LABELS = {
     "thx_interval_sd_s": "spread of breath intervals (thorax)",
     "af_rate_bpm": "breathing rate (airflow)",
     "af_flatness": "inspiratory flatness of the airflow (0-1)",
+    "af_reduction_pct": "reduction of inspiratory flow (least 10 s of each epoch)",
+    "thx_abd_phase_deg": "phase angle between thorax and abdomen",
+    "thx_abd_phase_max_deg": "largest phase angle between thorax and abdomen per epoch",
+    "spo2_baseline_pct": "resting SpO2 (2 minutes before and in the epoch)",
+    "eeg_c3_spindle_count": "spindles per epoch (C3)",
+    "eeg_c4_spindle_count": "spindles per epoch (C4)",
+    "eeg_c3_slow_wave_count": "slow waves per epoch (C3)",
+    "eeg_c4_slow_wave_count": "slow waves per epoch (C4)",
+    "eog_rem_count": "rapid eye movements per epoch",
+    "eog_rem_burst_count": "bursts of rapid eye movements per epoch",
     "emg_median_hz": "median frequency of the chin EMG",
     "emg_burst_ratio": "burst ratio of the chin EMG",
     "emg_burst_rate_hz": "burst rate of the chin EMG",
@@ -387,10 +397,13 @@ def _trend(name: str, first: float, last: float) -> Literal["rising", "falling",
 def _label(name: str) -> str:
     if name in _LABELS:
         return _LABELS[name]
-    channel, side, band, _ = name.split("_")
-    if channel == "eeg":
-        return f"{band} power of the EEG ({side.upper()}), share of 0.5-30 Hz"
-    return f"{band} eye movement power (EOG {'left' if side == 'l' else 'right'}), share"
+    channel, *rest = name.split("_")
+    if len(rest) == 3 and channel == "eeg" and rest[-1] == "pct":
+        return f"{rest[1]} power of the EEG ({rest[0].upper()}), share of 0.5-30 Hz"
+    if len(rest) == 3 and channel == "eog" and rest[-1] == "pct":
+        eye = "left" if rest[0] == "l" else "right"
+        return f"{rest[1]} eye movement power (EOG {eye}), share"
+    return " ".join([*rest, f"({channel.upper()})"])
 
 
 def _stated(fields: list[MeasuredField]) -> list[MeasuredField]:

@@ -9,13 +9,11 @@ channel, epochs that the quality check refuses.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-
-from sleeplm.scoring import EPOCH_S
 
 if TYPE_CHECKING:
     from sleeplm.night import Night
@@ -158,72 +156,67 @@ def _position_changes(night: Night) -> MeasuredEvents | None:
 
 
 def _artifacts(night: Night) -> MeasuredEvents | None:
-    found = _from_measurements(night, "artifact")
-    if found is not None:
-        return found
-    events = []
-    quality = night.measurements().quality
-    if not quality:
+    quality = night.measurements().signal_quality
+    if not quality.flags:
         return None
-    for channel, flags in quality.items():
-        for start, stop in _runs(np.asarray(flags) != 0):
-            events.append(
-                MeasuredEvent(
-                    "artifact", start * EPOCH_S, (stop - start) * EPOCH_S, channel, {}, channel
-                )
-            )
+    events = [
+        MeasuredEvent(
+            "artifact",
+            stretch.onset_s,
+            stretch.duration_s,
+            stretch.channel,
+            {},
+            f"{stretch.channel}: {stretch.words}",
+        )
+        for stretch in quality.stretches()
+    ]
     events.sort(key=lambda event: (event.onset_s, event.channel))
     return MeasuredEvents(
-        tuple(events),
-        "epochs in which a channel is lost, flat, clipped or of impossible amplitude",
+        tuple(events), "epochs in which a channel is lost, flat, clipped or not plausible"
     )
 
 
-#: Kind → names under which the measurements of a night may hold its events.
-_NAMES = {
-    "spindle": ("spindles", "spindle"),
-    "slow_wave": ("slow_waves", "slow_wave"),
-    "rem_burst": ("rem_bursts", "rem_burst", "eye_movement_bursts"),
-    "artifact": ("artifacts", "artefacts"),
-    "leg_movement": ("leg_movements",),
-}
-_RULES = {
-    "spindle": "sleep spindles as detected in the EEG",
-    "slow_wave": "slow waves as detected in the EEG",
-    "rem_burst": "bursts of rapid eye movements as detected in the EOG",
-    "artifact": "artifacts as detected in the signals",
-    "leg_movement": "leg movements as detected in the signals",
-}
+def _eeg_waves(kind: str) -> Callable[[Night], MeasuredEvents | None]:
+    def find(night: Night) -> MeasuredEvents | None:
+        measurements = night.measurements()
+        held = measurements.spindles if kind == "spindle" else measurements.slow_waves
+        channel = next((name for name in ("EEG_C3_A2", "EEG_C4_A1") if name in held), None)
+        if channel is None:
+            return None
+        # Both sides see most waves; counting both would double them.
+        events = tuple(
+            MeasuredEvent(kind, wave.onset_s, wave.duration_s, channel, {})
+            for wave in held[channel]
+        )
+        words = "sleep spindles" if kind == "spindle" else "slow waves"
+        return MeasuredEvents(events, f"{words} as detected in {channel}")
+
+    return find
 
 
-def _from_measurements(night: Night, kind: str) -> MeasuredEvents | None:
-    """Events that the night's measurements hold under the kind's name; None where they do not."""
+def _eye_movement_bursts(night: Night) -> MeasuredEvents | None:
+    from sleeplm.physiology.waves import bursts
+
     measurements = night.measurements()
-    holder = getattr(measurements, "events", None)
-    for name in _NAMES[kind]:
-        held = getattr(measurements, name, None)
-        if held is None and isinstance(holder, dict):
-            held = holder.get(name)
-        if held is not None:
-            return MeasuredEvents(tuple(_read(kind, held)), _RULES[kind])
-    return None
-
-
-def _read(kind: str, held: Sequence[Any]) -> Iterator[MeasuredEvent]:
-    """Events written as objects with an onset and a duration, or as (onset, duration, …)."""
-    for one in held:
-        onset_s = getattr(one, "onset_s", None)
-        if onset_s is None:
-            onset_s, duration_s = float(one[0]), float(one[1])
-            channel = ""
-        else:
-            duration_s = float(one.duration_s)
-            channel = str(getattr(one, "channel", "") or "")
-        yield MeasuredEvent(kind, float(onset_s), duration_s, channel, {}, channel)
-
-
-def _finder(kind: str) -> Callable[[Night], MeasuredEvents | None]:
-    return lambda night: _from_measurements(night, kind)
+    if not np.isfinite(measurements.values["eog_rem_count"]).any():
+        return None
+    spans = bursts(measurements.eye_movements)
+    events = []
+    for start_s, duration_s in spans:
+        count = sum(
+            start_s <= wave.onset_s < start_s + duration_s for wave in measurements.eye_movements
+        )
+        events.append(
+            MeasuredEvent(
+                "rem_burst",
+                start_s,
+                duration_s,
+                "EOG_L",
+                {"movements": count},
+                f"{count} movements",
+            )
+        )
+    return MeasuredEvents(tuple(events), "runs of rapid movements of both eyes as detected")
 
 
 def _runs(mask: np.ndarray) -> Iterator[tuple[int, int]]:
@@ -244,9 +237,9 @@ _FINDERS: dict[str, Callable[[Night], MeasuredEvents | None]] = {
     "tachycardia": _fast,
     "position_change": _position_changes,
     "artifact": _artifacts,
-    "spindle": _finder("spindle"),
-    "slow_wave": _finder("slow_wave"),
-    "rem_burst": _finder("rem_burst"),
+    "spindle": _eeg_waves("spindle"),
+    "slow_wave": _eeg_waves("slow_wave"),
+    "rem_burst": _eye_movement_bursts,
 }
 #: Kinds that can be measured where their channel was recorded.
 MEASURED_KINDS: tuple[str, ...] = tuple(_FINDERS)

@@ -31,16 +31,20 @@ _TOLERANCES: dict[str, tuple[float, float]] = {
     "breaths/min": (2.0, 0.0),
     "s": (0.5, 0.0),
     "Hz": (0.2, 0.25),
+    "deg": (30.0, 0.0),
     "": (0.15, 0.25),
 }
 _SPO2_POINTS = 2.0
+_COUNTS = 2.0
 
 
 def tolerance(field: str, measured: float) -> float:
     """How far a stated value may lie from the measured one, in the field's unit."""
     if field.startswith("spo2"):
         return _SPO2_POINTS
-    least, share = _TOLERANCES[FIELDS[field].unit]
+    if field.endswith("_count"):
+        return max(_COUNTS, 0.25 * abs(measured))
+    least, share = _TOLERANCES.get(FIELDS[field].unit, (0.0, 0.25))
     return max(least, share * abs(measured))
 
 

@@ -24,12 +24,14 @@ class ScriptedChatModel(GenericFakeChatModel):
         return self
 
 
-def test_the_four_tools_have_their_contract_names() -> None:
+def test_the_tools_have_their_contract_names() -> None:
     assert [tool.name for tool in TOOLS] == [
         "describe_system",
         "locate_events",
         "find_similar",
         "summarize_night",
+        "compare_nights",
+        "explain_term",
     ]
 
 
@@ -99,7 +101,7 @@ def test_a_path_in_an_error_reaches_the_screen_but_not_the_llm(
         raise WeightsError("/home/Jane Doe/weights does not fit its config; download it again")
 
     monkeypatch.setattr(type(night), "locate", fail)
-    message = ask("locate_events", query="sleep spindles")
+    message = ask("locate_events", query="K-complexes")
     assert message.artifact.error == "cannot"
     assert "the model's weights cannot be used" in message.content
     assert "Doe" not in message.content

@@ -79,7 +79,7 @@ def test_similar_epochs_are_those_of_a_matrix_product(night: Night, hand_made: A
 
 def test_free_words_are_located_inside_the_scope(night: Night, hand_made: Any) -> None:
     message = hand_made.call(
-        Session.of(night), "locate_events", query="sleep spindles", when={"epochs": [5, 20]}
+        Session.of(night), "locate_events", query="K-complexes", when={"epochs": [5, 20]}
     )
     assert message.status == "success"
     assert message.artifact.source == "model"
@@ -111,3 +111,20 @@ def test_a_case_in_the_store_is_found_from_another_night(
     best = float((other.embeddings() @ night.embeddings()[29]).max())
     assert epochs.hits[0].similarity == pytest.approx(best, abs=1e-3)
     assert [hit.night for hit in nights.hits] == [other.id]
+
+
+@pytest.mark.parametrize("query", ["spindles", "slow waves", "REM bursts", "artifacts"])
+def test_waves_and_artifacts_are_measured_and_say_by_what_rule(
+    night: Night, hand_made: Any, query: str
+) -> None:
+    found = hand_made.call(Session.of(night), "locate_events", query=query).artifact
+    assert found.source == "measured"
+    assert "These are measured:" in found.text or "so these are measured" in found.text
+    assert all(event.source == "measured" for event in found.events)
+
+
+def test_counted_spindles_are_those_of_the_measurements(night: Night, hand_made: Any) -> None:
+    waves = night.measurements().spindles["EEG_C3_A2"]
+    found = hand_made.call(Session.of(night), "locate_events", query="spindles", limit=200).artifact
+    assert found.total == len(waves) > 0
+    assert found.events[0].onset_s == pytest.approx(waves[0].onset_s, abs=0.01)
