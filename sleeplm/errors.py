@@ -6,6 +6,7 @@ __all__ = [
     "MontageError",
     "QueryError",
     "RecordingError",
+    "ScoringCancelled",
     "ScoringError",
     "SleepLMError",
     "StoreError",
@@ -27,6 +28,10 @@ class MontageError(SleepLMError):
 
 class ScoringError(SleepLMError):
     """A scoring file that cannot be read, or belongs to another night."""
+
+
+class ScoringCancelled(ScoringError):
+    """An automatic scoring that the user stopped; it is not begun again unless asked for."""
 
 
 class WeightsError(SleepLMError):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from sleeplm.cache import NightCache, cache_folder
-from sleeplm.errors import QueryError, ScoringError, SleepLMError
+from sleeplm.errors import QueryError, ScoringCancelled, ScoringError, SleepLMError
 from sleeplm.scoring import (
     EPOCH_S,
     RESPIRATORY_KINDS,
@@ -31,6 +31,7 @@ from sleeplm.scoring import (
 )
 
 if TYPE_CHECKING:
+    from sleeplm.autoscore.process import ScoringProcess
     from sleeplm.physiology import NightMeasurements
     from sleeplm.reader import SleepLM
     from sleeplm.recording import Recording
@@ -112,6 +113,12 @@ class Night:
 
     Use :meth:`open` for files and :meth:`from_recording` for signals in memory. Results are kept
     under the recording's content and the model's id, so a second opening reads them back.
+
+    Attributes
+    ----------
+    scores_aside : bool
+        Whether the automatic scoring runs in a process of its own, which :meth:`cancel_scoring`
+        ends at once. A page sets it; a program that waits for the result anyway need not.
     """
 
     def __init__(
@@ -133,6 +140,10 @@ class Night:
         # Minutes of scoring must not hold up what needs no scoring.
         self._automatic_lock = threading.Lock()
         self._automatic_failure: str | None = None
+        self.scores_aside = False
+        self._scoring_process: ScoringProcess | None = None
+        self._scoring_step: tuple[str, float] | None = None
+        self._scoring_cancelled = False
         self._kept: dict[str, object] = {}
         self.scorings: Mapping[str, Scoring] = _Scorings(self, expert)
 
@@ -260,6 +271,8 @@ class Night:
 
         Raises
         ------
+        ScoringCancelled
+            The automatic scoring is wanted and was cancelled.
         ScoringError
             This night has no such witness.
         """
@@ -269,6 +282,9 @@ class Night:
             if wanted == "automatic":
                 try:
                     return self.scorings[wanted]
+                except ScoringCancelled:
+                    # Who stopped one long reading did not ask for another.
+                    raise
                 except ScoringError as error:
                     self._automatic_failure = str(error)
                     wanted = "model"
@@ -305,6 +321,31 @@ class Night:
             return False
         return self._cache().load_json("model_scoring") is not None
 
+    @property
+    def scoring_step(self) -> tuple[str, float] | None:
+        """What the automatic scoring does just now, and its share of 1; None while it rests."""
+        return self._scoring_step
+
+    @property
+    def scoring_cancelled(self) -> bool:
+        """Whether the automatic scoring was stopped, and not asked for again."""
+        return self._scoring_cancelled and not self.at_hand("automatic")
+
+    def cancel_scoring(self) -> None:
+        """Stop the automatic scoring, and begin none until :meth:`permit_scoring`.
+
+        Who waits for it gets :class:`~sleeplm.errors.ScoringCancelled`. Only what runs aside
+        (:attr:`scores_aside`) ends at once.
+        """
+        self._scoring_cancelled = True
+        process = self._scoring_process
+        if process is not None:
+            process.cancel()
+
+    def permit_scoring(self) -> None:
+        """Let the automatic scoring begin again after :meth:`cancel_scoring`."""
+        self._scoring_cancelled = False
+
     def summary(self, source: str | None = None, *, compare: bool = False) -> NightSummary:
         """The night's report from one witness's scoring and from measurements.
 
@@ -339,12 +380,13 @@ class Night:
         with self._automatic_lock:
             kept = self._kept.get("automatic_scoring")
             if not isinstance(kept, Scoring):
-                kept = self._kept["automatic_scoring"] = self._score_automatically()
+                try:
+                    kept = self._kept["automatic_scoring"] = self._score_automatically()
+                finally:
+                    self._scoring_step = self._scoring_process = None
             return kept
 
     def _score_automatically(self) -> Scoring:
-        from sleeplm.autoscore import autoscore
-
         cache = self._automatic_cache()
         stored = cache.load_json("automatic_scoring")
         if stored is not None:
@@ -354,8 +396,13 @@ class Night:
                     return scoring
             except ScoringError:
                 pass
+        if self._scoring_cancelled:
+            from sleeplm.autoscore.process import CANCELLED
+
+            raise ScoringCancelled(CANCELLED)
+        self._scoring_step = ("automatic scoring begins", 0.0)
         try:
-            scoring = autoscore(self.recording, progress=self._tell)
+            scoring = self._aside() if self.scores_aside else self._here()
         except SleepLMError:
             raise
         except Exception as error:  # others' code on data that it never saw
@@ -365,6 +412,23 @@ class Night:
             ) from error
         cache.save_json("automatic_scoring", scoring.to_json())
         return scoring
+
+    def _here(self) -> Scoring:
+        from sleeplm.autoscore import autoscore
+
+        return autoscore(self.recording, progress=self._tell_scoring)
+
+    def _aside(self) -> Scoring:
+        from sleeplm.autoscore.process import ScoringProcess
+
+        process = self._scoring_process = ScoringProcess(self.recording, self._tell_scoring)
+        if self._scoring_cancelled:
+            process.cancel()
+        return process.run()
+
+    def _tell_scoring(self, phrase: str, share: float) -> None:
+        self._scoring_step = (phrase, share)
+        self._tell(phrase, share)
 
     # ── what the model reads ─────────────────────────────────────────────────────────────────
     @property

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sleeplm.autoscore.channels import Usable, usable_channels
+from sleeplm.autoscore.legs import LegEmg, leg_signals
 from sleeplm.autoscore.staging import LEAST_STAGING_S, stage
 from sleeplm.errors import ScoringError
 from sleeplm.scoring import EVENT_KINDS, UNSCORED, Scorer, Scoring
@@ -31,7 +32,7 @@ __all__ = [
 ]
 
 DEFAULT_PROFILE = "aasm_v3_breath_dual"
-METHOD_VERSION = 1
+METHOD_VERSION = 2
 """Bump when the same packages would give another scoring (part of the cache key)."""
 SCORABLE = ("EEG_C3_A2", "EEG_C4_A1", "AF", "SPO2")
 Progress = Callable[[str, float], None]
@@ -58,6 +59,7 @@ def autoscore(
     profile: str = DEFAULT_PROFILE,
     metadata: Mapping[str, float] | None = None,
     progress: Progress | None = None,
+    legs: LegEmg | None = None,
 ) -> Scoring:
     """Score a night: stages with probabilities, and events with rule, confidence and evidence.
 
@@ -75,6 +77,8 @@ def autoscore(
         ``age`` (years) and ``male`` (1 or 0) of the person, used by the staging.
     progress : callable, optional
         Called with a phrase and a share of 1.
+    legs : LegEmg, optional
+        Leg EMG; by default it is read from the recording's file, where that has any.
 
     Raises
     ------
@@ -100,7 +104,7 @@ def autoscore(
     with warnings.catch_warnings():
         # Both methods warn of divisions in flat epochs, which are left out here.
         warnings.simplefilter("ignore")
-        tell("YASA stages sleep", 0.0)
+        tell("staging by YASA", 0.0)
         stages: tuple[str, ...] = (UNSCORED,) * recording.n_epochs
         probabilities = None
         if usable.eeg is not None:
@@ -113,6 +117,7 @@ def autoscore(
             np.flatnonzero(~analysed).tolist(),
             profile,
             lambda phrase, share: tell(phrase, 0.3 + 0.7 * share),
+            leg_signals(recording.path) if legs is None else legs,
         )
     problems = list(usable.problems)
     if usable.eeg is None:

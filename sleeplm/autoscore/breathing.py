@@ -4,7 +4,8 @@ Its channels are handed over under neutral names with an explicit map, so that i
 labels finds nothing to guess. Its codes become the words of the house; none of its sentences (in
 part Dutch) leaves this module. Not taken from it: body position (unknown codes become quintiles),
 snoring (its threshold is the night's own percentile), tachycardia (it counts samples), and
-desaturations (it measures a fall against the saturation *after* it; ours, from the peak before).
+desaturations (it measures a fall against the saturation *after* it; ours, from the peak before,
+tells an expert's apnea minutes as well or better: ``docs/witnesses.md``).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from sleeplm.autoscore.channels import Usable
-from sleeplm.autoscore.legs import leg_signals
+from sleeplm.autoscore.legs import LegEmg
 from sleeplm.physiology.oximetry import desaturations, per_second
 from sleeplm.recording import Recording
 from sleeplm.scoring import EPOCH_S, Event
@@ -30,6 +31,7 @@ PROFILES = ("aasm_v3_breath_dual", "aasm_v3_rec", "cms_medicare", "mesa_shhs")
 """Rule profiles that may be asked for; the first is psgscoring's reference deployment."""
 RATE_HZ = 64.0
 DESATURATION_PCT = 3.0
+DESATURATION_RULE = "fall_of_3_points_from_its_peak"
 _DEPTH_TOLERANCE_PCT = 0.05
 _AROUSAL_OF_EVENT_S = 15.0
 """psgscoring's own window for an arousal that belongs to an event, after its end."""
@@ -55,12 +57,12 @@ _UNTYPED = ("uncertain", "apnea")
 _HYPOPNEA_TYPES = {"hypopnea_obstructive": 0.0, "hypopnea_central": 1.0}
 _DETECTORS = ("unet_v1", "unet_v2", "lgbm")
 _STEPS = {
-    "1": "psgscoring looks for apneas and hypopneas",
-    "1a": "psgscoring compares its rule profiles",
-    "2": "psgscoring reads the saturation",
-    "7": "psgscoring looks for arousals",
-    "7b": "psgscoring measures breath by breath",
-    "9": "psgscoring looks for periodic breathing",
+    "1": "breathing by psgscoring: apneas and hypopneas",
+    "1a": "breathing by psgscoring: comparing rule profiles",
+    "2": "breathing by psgscoring: saturation",
+    "7": "arousals by psgscoring",
+    "7b": "breathing by psgscoring: breath by breath",
+    "9": "breathing by psgscoring: periodic breathing",
 }
 _SHARES = {"1": 0.0, "1a": 0.25, "2": 0.6, "7": 0.65, "7b": 0.8, "9": 0.95}
 
@@ -94,6 +96,7 @@ def score_events(
     left_out: Sequence[int],
     profile: str,
     tell: Callable[[str, float], None],
+    legs: LegEmg,
 ) -> Events:
     """Score the events of a night.
 
@@ -109,7 +112,7 @@ def score_events(
     output = _run(recording, usable, hypnogram, left_out, profile, tell)
     arousals = _add_arousals(found, output, usable)
     _add_breathing(found, output, usable, arousals)
-    _add_limb_movements(found, recording, hypnogram)
+    _add_limb_movements(found, recording.n_epochs, legs, hypnogram)
     return found
 
 
@@ -196,7 +199,7 @@ def _add_desaturations(found: Events, usable: Usable) -> None:
                 float(duration_s),
                 "SPO2",
                 evidence={"baseline_pct": float(baseline_pct), "nadir_pct": float(nadir_pct)},
-                rule="fall_of_3_points",
+                rule=DESATURATION_RULE,
             )
         )
 
@@ -427,9 +430,11 @@ def _add_indices(found: Events, output: Mapping[str, Any]) -> None:
         }
 
 
-def _add_limb_movements(found: Events, recording: Recording, hypnogram: Sequence[str]) -> None:
-    signals, rate_hz, reason = leg_signals(recording.path)
-    if reason is not None:
+def _add_limb_movements(
+    found: Events, n_epochs: int, legs: LegEmg, hypnogram: Sequence[str]
+) -> None:
+    if not legs.signals:
+        reason = legs.reason or "no leg EMG channel"
         found.why_not.update({"limb_movement": reason, "plm": reason})
         return
     from psgscoring import analyze_plm
@@ -441,9 +446,9 @@ def _add_limb_movements(found: Events, recording: Recording, hypnogram: Sequence
     ]
     with _in_own_words(lambda phrase, share: None):
         result = analyze_plm(
-            signals.get("left"),
-            signals.get("right"),
-            rate_hz,
+            legs.signals.get("left"),
+            legs.signals.get("right"),
+            legs.rate_hz,
             list(hypnogram),
             resp_events=breathing,
             leg_unit="uV",
@@ -455,7 +460,7 @@ def _add_limb_movements(found: Events, recording: Recording, hypnogram: Sequence
         found.why_not.update({"limb_movement": reason, "plm": reason})
         return
     found.scored_kinds.extend(("limb_movement", "plm"))
-    end_s = recording.n_epochs * EPOCH_S
+    end_s = n_epochs * EPOCH_S
     for entry in result["events"]:
         onset_s, duration_s = float(entry["onset_s"]), float(entry["duration_s"])
         if onset_s < end_s:

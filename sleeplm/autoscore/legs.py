@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from sleeplm.edf_header import is_edf, read_edf_header, read_samples
 from sleeplm.errors import RecordingError
 from sleeplm.montage import normalise_label
 
-__all__ = ["LEAST_LEG_RATE_HZ", "leg_signals"]
+__all__ = ["LEAST_LEG_RATE_HZ", "LegEmg", "leg_signals"]
 
 LEAST_LEG_RATE_HZ = 100.0
 """Muscle bursts lie above 10 Hz and reach past 50: slower channels hold an envelope or a trend."""
@@ -21,26 +22,34 @@ _EITHER = re.compile(r"(emg)?(leg|legs|tib|tibant|tibialis|emgleg|emgtib)")
 _MICROVOLTS = {"v": 1e6, "mv": 1e3, "uv": 1.0}
 
 
-def leg_signals(path: Path | None) -> tuple[dict[str, np.ndarray], float, str | None]:
-    """Leg EMG of an EDF file by its whole label (never by a part of one).
+@dataclass(frozen=True)
+class LegEmg:
+    """Leg EMG of a recording.
 
-    Returns
-    -------
+    Attributes
+    ----------
     signals : dict of ``"left"``, ``"right"`` to float64 array, µV
         Empty where there is none; an unsided channel is called ``"left"``.
     rate_hz : float
     reason : str or None
         Why there is none.
     """
-    nothing: dict[str, np.ndarray] = {}
+
+    signals: dict[str, np.ndarray] = field(default_factory=dict)
+    rate_hz: float = 0.0
+    reason: str | None = None
+
+
+def leg_signals(path: Path | None) -> LegEmg:
+    """Leg EMG of an EDF file by its whole label (never by a part of one)."""
     if path is None or not path.is_file() or not is_edf(path):
-        return nothing, 0.0, "no leg EMG channel"
+        return LegEmg(reason="no leg EMG channel")
     try:
         edf = read_edf_header(path)
     except RecordingError:
-        return nothing, 0.0, "no leg EMG channel can be read"
+        return LegEmg(reason="no leg EMG channel can be read")
     if edf.discontinuous:
-        return nothing, 0.0, "leg EMG is not read from a recording with gaps"
+        return LegEmg(reason="leg EMG is not read from a recording with gaps")
     found: dict[str, int] = {}
     for index, signal in enumerate(edf.signals):
         label = normalise_label(signal.label)
@@ -51,16 +60,16 @@ def leg_signals(path: Path | None) -> tuple[dict[str, np.ndarray], float, str | 
         found["left"] = found["unsided"]
     found.pop("unsided", None)
     if not found:
-        return nothing, 0.0, "no leg EMG channel"
+        return LegEmg(reason="no leg EMG channel")
     rates = {float(edf.rate_hz(edf.signals[index])) for index in found.values()}
     if len(rates) > 1 or min(rates) < LEAST_LEG_RATE_HZ:
-        return nothing, 0.0, f"leg EMG is stored at {min(rates):g} Hz, too slow for muscle bursts"
+        return LegEmg(reason=f"leg EMG is stored at {min(rates):g} Hz, too slow for muscle bursts")
     samples = read_samples(edf, list(found.values()))
     signals = {}
     for side, index in found.items():
         unit = edf.signals[index].unit.strip().casefold().replace("µ", "u").replace("μ", "u")
         if unit not in _MICROVOLTS:
-            return nothing, 0.0, "leg EMG has no unit of voltage, and its rule is in µV"
+            return LegEmg(reason="leg EMG has no unit of voltage, and its rule is in µV")
         values = edf.signals[index].to_physical(samples[index].reshape(-1)).astype(np.float64)
         signals[side] = values * _MICROVOLTS[unit]
-    return signals, rates.pop(), None
+    return LegEmg(signals, rates.pop())

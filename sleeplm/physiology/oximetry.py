@@ -7,7 +7,14 @@ from itertools import pairwise
 import numpy as np
 from scipy import ndimage
 
-__all__ = ["Trend", "desaturations", "per_second", "plausible_spo2", "trend_segments"]
+__all__ = [
+    "Trend",
+    "desaturations",
+    "per_second",
+    "plausible_spo2",
+    "trend_segments",
+    "update_interval_s",
+]
 
 #: (direction, start_s, end_s) within an epoch; the direction is increasing, decreasing or stable.
 Trend = tuple[str, float, float]
@@ -15,9 +22,16 @@ Trend = tuple[str, float, float]
 _LOWEST_PCT, _HIGHEST_PCT = 50.0, 100.5
 #: Saturation of arterial blood does not fall faster; what does is a probe that slips.
 _FASTEST_FALL_PCT_PER_S = 4.0
+#: No step of an oximeter that shows a new value only every few seconds is larger.
+_LARGEST_STEP_PCT = 30.0
+#: Steps from which an oximeter's update interval is told: how large, and how many at least.
+_STEP_PCT, _LEAST_STEPS = 3.0, 20
+#: Oximeters average over 4, 8 or 16 beats or seconds; longer holds are only a level saturation.
+_LONGEST_UPDATE_S = 16.0
 #: A rise of more than one display step ends a fall: the last digit flickers.
 _REVERSAL_PCT = 1.5
-_LONGEST_FALL_S = 120
+#: Falls with events are over within a minute; what takes longer is a drift of the level.
+_LONGEST_FALL_S = 60
 #: A file keeps 16 bits of a wide range: a fall of 3 points may be stored as 2.998.
 _ROUNDING_PCT = 0.05
 _LONGEST_RECOVERY_S = 120
@@ -38,8 +52,9 @@ def per_second(trace: np.ndarray, rate_hz: float) -> np.ndarray:
 def plausible_spo2(spo2_pct: np.ndarray) -> np.ndarray:
     """Saturation at 1 Hz with sensor-off and slips set to nan.
 
-    Out are values below 50 % or above 100 %, seconds around a fall or rise of more than 4 points in
-    one second, and the two seconds at each edge of what was taken out.
+    Out are values below 50 % or above 100 %, seconds around a fall or rise of more than 4 points
+    for each second since the oximeter's last update, and the two seconds at each edge of what was
+    taken out.
 
     Parameters
     ----------
@@ -48,10 +63,40 @@ def plausible_spo2(spo2_pct: np.ndarray) -> np.ndarray:
     values = np.asarray(spo2_pct, dtype=float)
     with np.errstate(invalid="ignore"):
         bad = ~np.isfinite(values) | (values < _LOWEST_PCT) | (values > _HIGHEST_PCT)
-        jump = np.abs(np.diff(values, prepend=values[:1])) > _FASTEST_FALL_PCT_PER_S
+        step = np.abs(np.diff(values, prepend=values[:1]))
+        largest = min(_FASTEST_FALL_PCT_PER_S * update_interval_s(values), _LARGEST_STEP_PCT)
+        jump = step > largest
     if (bad | jump).any():
         bad = ndimage.binary_dilation(bad | jump, iterations=2)
     return np.where(bad, np.nan, np.minimum(values, 100.0))
+
+
+def update_interval_s(spo2_pct: np.ndarray) -> float:
+    """How many seconds an oximeter holds a value before it shows the next one; 1 where unknown.
+
+    Many hold it for 4, 8 or 16 s: a true fall then comes in steps of ten points, which within one
+    second no blood could do. Told from the first quarter of the holds before large steps; few
+    steps, or holds longer than any oximeter's, tell nothing.
+
+    Parameters
+    ----------
+    spo2_pct : array [n_seconds]
+    """
+    values = np.asarray(spo2_pct, dtype=float)
+    with np.errstate(invalid="ignore"):
+        known = (values >= _LOWEST_PCT) & (values <= _HIGHEST_PCT)
+        step = np.abs(np.diff(values))
+    step[~(known[1:] & known[:-1])] = np.inf
+    changes = np.flatnonzero(step >= 0.5)
+    if len(changes) < 2:
+        return 1.0
+    held_s = np.diff(changes)
+    large = np.isfinite(step[changes[1:]]) & (step[changes[1:]] >= _STEP_PCT)
+    large &= np.isfinite(step[changes[:-1]])
+    if large.sum() < _LEAST_STEPS:
+        return 1.0
+    interval_s = float(np.percentile(held_s[large], 25))
+    return max(interval_s, 1.0) if interval_s <= _LONGEST_UPDATE_S else 1.0
 
 
 def desaturations(
@@ -59,7 +104,7 @@ def desaturations(
 ) -> list[tuple[float, float, float, float]]:
     """Falls of saturation by at least ``drop_pct`` points, from their own local baseline.
 
-    The baseline is the highest saturation in the 2 minutes before the nadir, since the last
+    The baseline is the highest saturation in the minute before the nadir, since the last
     reversal (a rise of more than 1 point ends a fall). The onset is the last second at that
     level; the end is the first second within 1 point of the baseline after the nadir, or the start
     of the next fall, the end of known values, or 2 minutes, whichever is first. (Fall from a peak
