@@ -14,6 +14,8 @@ _LONGEST_BREATH_S = 10.0
 #: A swing below this share of the breaths around it (2 minutes) is no breath.
 _SMALLEST_SWING = 0.2
 _LOCAL_S = 120.0
+#: Breaths must fill this share of the epoch: the two breaths beside an apnea are no rate.
+_LEAST_BREATHING = 1 / 3
 
 
 def _banded(trace: np.ndarray, rate_hz: float, low_hz: float, high_hz: float) -> np.ndarray:
@@ -65,12 +67,14 @@ def breath_statistics(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Respiratory rate and breath-interval variability of each epoch.
 
-    Only intervals that lie whole within an epoch count. The rate is 60 over their mean, for at
-    least two; the variability is their sample standard deviation, for at least three.
+    Only intervals that lie whole within an epoch and are no longer than 10 s count. The rate is
+    60 over their mean, for at least two; the variability is their sample standard deviation, for
+    at least three. Both are withheld where the intervals fill less than a third of the epoch: what
+    is left beside an apnea are a few recovery breaths, and their rate is not the epoch's.
 
     Returns
     -------
-    rate_bpm, interval_sd_s : arrays [n_epochs], nan where there are too few breaths.
+    rate_bpm, interval_sd_s : arrays [n_epochs], nan where withheld.
     """
     intervals = np.diff(times_s)
     epoch = (times_s[:-1] // epoch_s).astype(int)
@@ -85,8 +89,10 @@ def breath_statistics(
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = total / count
         squares = np.bincount(epoch, weights=np.square(intervals - mean[epoch]), minlength=n_epochs)
-        rate_bpm = np.where(count >= 2, 60.0 / mean, np.nan)
-        interval_sd_s = np.where(count >= 3, np.sqrt(squares / (count - 1)), np.nan)
+        filled = total >= _LEAST_BREATHING * epoch_s
+        rate_bpm = np.where(filled & (count >= 2), 60.0 / mean, np.nan)
+        spread_s = np.sqrt(squares / (count - 1))
+        interval_sd_s = np.where(filled & (count >= 3), spread_s, np.nan)
     return rate_bpm, interval_sd_s
 
 
