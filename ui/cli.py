@@ -279,6 +279,31 @@ def ask(
 
 
 @app.command()
+def mcp(
+    night: NightPath,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=65535, help="Serve HTTP on 127.0.0.1 at this port instead of stdio."
+        ),
+    ] = None,
+    scoring: ScoringOption = None,
+    mapping: MapOption = None,
+    model: ModelOption = None,
+) -> None:
+    """Serve the tools on a night over the Model Context Protocol (stdio, or HTTP with --port)."""
+    from agent.mcp_server import HTTP_PATH, serve_http, serve_stdio
+
+    with _working() as tell:
+        session = _session(night, scoring, mapping, model, tell)
+    if port is None:
+        serve_stdio(session)
+        return
+    typer.echo(f"serving http://127.0.0.1:{port}{HTTP_PATH}/ (stop with Ctrl-C)", err=True)
+    serve_http(session, port)
+
+
+@app.command()
 def score(
     night: NightPath,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The file to write.")],
@@ -288,8 +313,8 @@ def score(
         typer.Option(
             "--format",
             metavar="FORMAT",
-            help="csv, edf, nsrr, profusion, edfbrowser, luna, bids or json; by default by the ending of FILE "
-            "(.csv .edf .xml .edfbrowser.csv .annot _events.tsv .json).",
+            help="csv, edf, nsrr, profusion, edfbrowser, luna, bids or json; by default by the "
+            "ending of FILE (.csv .edf .xml .edfbrowser.csv .annot _events.tsv .json).",
         ),
     ] = None,
     mapping: MapOption = None,
