@@ -93,11 +93,11 @@ def draw_circulation(
     return Circulation(
         drawn_pct if resting_pct is None else resting_pct,
         drawn_s if lag_s is None else lag_s,
-        float(np.exp(0.4 * rng.standard_normal()) * (0.8 + 0.007 * ahi)),
+        float(np.exp(0.4 * rng.standard_normal()) * (0.62 + 0.011 * ahi)),
         rem_fall_pct,
         float(np.exp(0.3 * rng.standard_normal())),
         int(rng.integers(2, 9)),
-        int(rng.choice([1, 1, 2, 3])),
+        int(rng.choice([1, 1, 2, 3, 4, 5])),
     )
 
 
@@ -148,8 +148,8 @@ def saturation(
     second = np.arange(n_seconds, dtype=float)
     wander = (
         0.7 * slow_noise(rng, n_seconds, 1500.0).clip(-1.8, 1.8)
-        + 0.40 * slow_noise(rng, n_seconds, 150.0)
-        + 0.30 * slow_noise(rng, n_seconds, 25.0)
+        + 0.42 * slow_noise(rng, n_seconds, 150.0)
+        + 0.34 * slow_noise(rng, n_seconds, 25.0)
     )
     level = circulation.resting_pct + circulation.restlessness * wander
     for event in events:
