@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from sleeplm.cache import write_atomically
 from sleeplm.errors import SleepLMError
 from sleeplm.runner import Outcome, run_tasks
-from train.shards import FORMAT, write_shard
+from train.shards import FORMAT, description_of, write_shard
 
 if TYPE_CHECKING:
     from sleeplm.scoring import Scoring
@@ -261,12 +261,12 @@ def _entry_of(shard: Path, source: str) -> dict[str, Any] | None:
         return None
     try:
         with safe_open(shard, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT or metadata.get("source") != source:
+            described = description_of(file)
+            if described is None or described["source"] != source:
                 return None
             return {
                 "epochs": int(file.get_slice("stages").get_shape()[0]),
-                "scorer": metadata["scorer"],
+                "scorer": described["scorer"],
             }
     except (OSError, SafetensorError):
         return None

@@ -12,7 +12,7 @@ import json
 from collections import OrderedDict
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Epoch", "Shard", "ShardReader", "write_shard"]
 
 FORMAT = "sleeplm-shard-2"
+ENTRY = "sleeplm"
 #: Mapped files held open at a time.
 OPEN_FILES = 256
 
@@ -103,17 +104,28 @@ def write_shard(
         "field_offsets": np.cumsum([0, *map(len, encoded)]).astype(np.int64),
     }
     looked_for = scoring.scored_kinds if scoring.has_events else ()
-    metadata = {
+    description = {
         "format": FORMAT,
-        "montage": json.dumps(list(config.montage)),
-        "rules": json.dumps({name: asdict(config.rule(name)) for name in config.montage}),
-        "kinds": json.dumps(kinds),
-        "looked_for": json.dumps(None if looked_for is None else sorted(looked_for)),
+        "montage": list(config.montage),
+        "rules": {name: asdict(config.rule(name)) for name in config.montage},
+        "kinds": kinds,
+        "looked_for": None if looked_for is None else sorted(looked_for),
         "scorer": scorer or scoring.scorer.kind,
         "source": source,
     }
+    # One entry: the order in which safetensors writes several differs from process to process.
+    metadata = {ENTRY: json.dumps(description, sort_keys=True)}
     write_atomically(path, lambda temporary: save_file(arrays, temporary, metadata=metadata))
     return n_epochs
+
+
+def description_of(file: Any) -> dict[str, Any] | None:
+    """What an open safetensors file says of itself; None where it is no shard of this format."""
+    try:
+        described: dict[str, Any] = json.loads((file.metadata() or {}).get(ENTRY, "{}"))
+    except ValueError:
+        return None
+    return described if described.get("format") == FORMAT else None
 
 
 class Shard:
@@ -131,13 +143,12 @@ class Shard:
 
         try:
             self._file = safe_open(path, framework="numpy")
-            metadata: dict[str, str] = self._file.metadata() or {}
         except (OSError, SafetensorError) as error:
             raise SleepLMError(f"{path.name}: not a readable shard; prepare it anew") from error
-        if metadata.get("format") != FORMAT:
+        described = description_of(self._file)
+        if described is None:
             raise SleepLMError(f"{path.name}: made by another version; prepare the corpus anew")
-        montage = json.loads(metadata["montage"])
-        rules = json.loads(metadata["rules"])
+        montage, rules = described["montage"], described["rules"]
         for name in config.input.montage:
             if name not in montage:
                 raise SleepLMError(f"{path.name}: holds no channel {name}; prepare with it")
@@ -151,10 +162,10 @@ class Shard:
         self._whole = self._rows == list(range(len(montage)))
         self._number_names = config.number_names
         self._kinds_kept = set(config.extensions.event_kinds)
-        self._kinds: list[str] = json.loads(metadata["kinds"])
-        looked_for = json.loads(metadata["looked_for"])
+        self._kinds: list[str] = described["kinds"]
+        looked_for = described["looked_for"]
         self._looked_for = None if looked_for is None else frozenset(looked_for)
-        self.scorer = metadata["scorer"]
+        self.scorer: str = described["scorer"]
         self.stages: np.ndarray = self._file.get_tensor("stages")
         self._event_kind = self._file.get_tensor("event_kind")
         self._event_onset_s = self._file.get_tensor("event_onset_s")
