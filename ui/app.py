@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import html
 import logging
+import queue
 import threading
 import time
 import traceback
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from sleeplm.errors import SleepLMError
+from sleeplm.errors import ScoringCancelled, SleepLMError
 from sleeplm.night import SCORING_CHOICES
 from sleeplm.scoring import UNSCORED, Scorer, Scoring
 from ui.render import cited_spans, error_messages, turn_messages
@@ -99,11 +100,15 @@ class _Work:
     def _tell(self, words: str, share: float = 0.0) -> None:
         self._state = (words, share)
 
-    def progress(self) -> Iterator[tuple[str, float]]:
+    def progress(
+        self, first: Callable[[], tuple[str, float] | None] = lambda: None
+    ) -> Iterator[tuple[str, float]]:
+        """What is being done, each time it changes; what ``first`` tells goes before."""
         told = None
         while self._thread.is_alive():
-            if self._state != told and self._state[0]:
-                told = self._state
+            state = first() or self._state
+            if state != told and state[0]:
+                told = state
                 yield told
             self._thread.join(POLL_S)
         if self._error is not None:
@@ -142,6 +147,7 @@ class _Page:
             "words": words,
             "share": share,
             "error": error,
+            "cancellable": False,
             "outside": self.orchestrator.description if self.orchestrator.is_outside else "",
             "at": time.monotonic(),
         }
@@ -159,6 +165,7 @@ class _Page:
             f"{night.n_epochs} epochs",
             "scorers": list(night.scorings),
             "scorer": _witness(page),
+            "cancellable": night.scores_aside and night.scoring_step is not None,
         }
         return state
 
@@ -175,6 +182,7 @@ class _Page:
                 for words, share in self.first.wait():
                     yield page.key, self.header_state(None, words, share), {}, []
                 for night in reversed(self.first.nights):
+                    night.scores_aside = True
                     page.add(OpenNight(night))
             except SleepLMError as error:
                 yield page.key, self.header_state(page, error=str(error)), {}, []
@@ -192,7 +200,7 @@ class _Page:
             work = _Work(lambda tell: self._open(page, recording, scoring, tell))
             for words, share in work.progress():
                 yield self.header_state(page, words, share), _unchanged(), _unchanged()
-            page.add(OpenNight(work.result))
+            page.add(OpenNight(work.result, own=True))
         except SleepLMError as error:
             yield self.header_state(page, error=str(error)), _unchanged(), _unchanged()
             return
@@ -207,7 +215,9 @@ class _Page:
         signals = page.keep(recording, self.received_in, "recording")
         stages = page.keep(scoring, self.received_in, "scoring") if scoring else None
         tell("reading the recording", 0.0)
-        return Night.open(signals, scoring=stages, model=self.model, progress=tell)
+        night = Night.open(signals, scoring=stages, model=self.model, progress=tell)
+        night.scores_aside = True
+        return night
 
     def night_chosen(self, token: str, key: str) -> Iterator[tuple[Any, ...]]:
         """Another open night is turned to: (header, views, chat)."""
@@ -230,11 +240,21 @@ class _Page:
             return
         before = page.session.scoring
         page.session.scoring = scorer
+        if scorer == "automatic":
+            page.open_night.night.permit_scoring()
         try:
             yield from self._drawn(page, strict=True)
         except SleepLMError as error:
             page.session.scoring = before
             yield self.header_state(page, error=str(error)), _unchanged()
+
+    def cancel(self, key: str) -> dict[str, Any]:
+        """The automatic scoring of the current night is stopped: header."""
+        page = self.sessions.get(key)
+        if page is None:
+            return self.header_state(None, error=_LOST)
+        page.open_night.night.cancel_scoring()
+        return self.header_state(page, "stopping the automatic scoring")
 
     def ask(self, question: str, key: str) -> Iterator[tuple[Any, ...]]:
         """A question: (question box, chat, what is cited)."""
@@ -254,12 +274,21 @@ class _Page:
         spans: list[dict[str, float]] = []
         try:
             drawn_at = 0.0
-            for event in self.orchestrator.stream(question, page.session, thread=page.thread):
-                events.append(event)
+            waiting = told = ""
+            night = page.open_night.night if page.nights else None
+            for event in _arriving(
+                lambda: self.orchestrator.stream(question, page.session, thread=page.thread)
+            ):
+                if event is not None:
+                    events.append(event)
+                step = night.scoring_step if night is not None else None
+                waiting = f"{step[0]} · {step[1]:.0%}" if step is not None else ""
+                if event is None and waiting == told:
+                    continue
                 # Tokens come faster than a page can draw them.
-                if time.monotonic() - drawn_at > 0.05:
-                    drawn_at = time.monotonic()
-                    yield "", [*before, *turn_messages(question, events)], _unchanged()
+                if event is None or time.monotonic() - drawn_at > 0.05:
+                    drawn_at, told = time.monotonic(), waiting
+                    yield "", [*before, *turn_messages(question, events, waiting)], _unchanged()
             turn = turn_messages(question, events)
             answer = getattr(events[-1], "answer", None) if events else None
             spans = cited_spans(answer) if answer is not None else []
@@ -301,7 +330,7 @@ class _Page:
             )
         elif not strict:
             blank = Scoring(
-                (UNSCORED,) * night.n_epochs, scorer=Scorer(_witness(page)), has_events=False
+                (UNSCORED,) * night.n_epochs, scorer=Scorer("automatic"), has_events=False
             )
             yield (
                 self.header_state(page, "reading the night"),
@@ -310,7 +339,7 @@ class _Page:
         error = None
         try:
             work = _Work(lambda tell: self._read(night, choice, tell))
-            for words, share in work.progress():
+            for words, share in work.progress(lambda: night.scoring_step):
                 if page.current != opened.token:
                     return
                 yield self.header_state(page, words, share), _unchanged()
@@ -322,6 +351,9 @@ class _Page:
                 heart_rate_bpm=heart_rate,
                 events_by=events_by,
             )
+        except ScoringCancelled as failed:
+            # The user's own wish: what is drawn stays, and no witness is in use.
+            error, view = str(failed), _unchanged()
         except SleepLMError as failed:
             if strict:
                 raise
@@ -341,6 +373,9 @@ class _Page:
         """
         night.progress = tell
         tell("measuring the signals", 0.0)
+        if night.scores_aside:
+            # The other process scores while this one measures.
+            threading.Thread(target=_begin_scoring, args=(night, choice), daemon=True).start()
         heart_rate = night.measurements().values.get("ecg_rate_bpm")
         scoring = night.scoring_from(choice)
         events_by = None
@@ -467,6 +502,9 @@ def build_app(
         def on_scorer(key: str, event: gr.EventData) -> Iterator[tuple[Any, ...]]:
             yield from page.scorer_chosen(event.scorer, key)
 
+        def on_cancel(key: str) -> dict[str, Any]:
+            return page.cancel(key)
+
         def on_example(key: str, event: gr.SelectData) -> Iterator[tuple[Any, ...]]:
             text = event.value["text"] if isinstance(event.value, dict) else event.value
             yield from page.ask(str(text), key)
@@ -483,6 +521,7 @@ def build_app(
         header.opened(on_opened, key, [header, views, chat], **quiet)
         header.night(on_night, key, [header, views, chat], **quiet)
         header.scorer(on_scorer, key, [header, views], **quiet)
+        header.cancel(on_cancel, key, header, **quiet)
         asked = [question, chat, cites]
         question.submit(page.ask, [question, key], asked, **quiet)
         chat.example_select(on_example, key, asked, **quiet)
@@ -524,11 +563,48 @@ def launch(
 
 
 def _witness(page: PageSession) -> str:
-    """Whose stages and events are shown."""
+    """Whose stages and events are shown; "" where the only one in question was cancelled."""
     night = page.open_night.night
     chosen = page.session.scoring or night.choice
     # A look-up in the mapping would have the model read the night.
-    return chosen or next(kind for kind in SCORING_CHOICES if kind in list(night.scorings))
+    at_hand = list(night.scorings)
+    if chosen not in at_hand:
+        chosen = next(kind for kind in SCORING_CHOICES if kind in at_hand)
+    return "" if chosen == "automatic" and night.scoring_cancelled else chosen
+
+
+def _begin_scoring(night: Night, choice: str | None) -> None:
+    """Have the witness speak; whether it can is told to those who ask for it."""
+    if (choice or night.choice or next(iter(night.scorings))) == "automatic":
+        with contextlib.suppress(SleepLMError):
+            night.scoring_from("automatic")
+
+
+def _arriving(begin: Callable[[], Iterator[Any]]) -> Iterator[Any]:
+    """The events of a stream as they come, and None whenever none came for a moment."""
+    arrived: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
+    end = object()
+
+    def follow() -> None:
+        try:
+            for event in begin():
+                arrived.put((event, None))
+            arrived.put((end, None))
+        except BaseException as error:
+            arrived.put((end, error))
+
+    threading.Thread(target=follow, daemon=True).start()
+    while True:
+        try:
+            event, error = arrived.get(timeout=POLL_S)
+        except queue.Empty:
+            yield None
+            continue
+        if error is not None:
+            raise error
+        if event is end:
+            return
+        yield event
 
 
 def _warm(night: Night) -> None:

@@ -39,7 +39,7 @@ _SOURCE = re.compile(rf"\[(?P<names>{_WITNESS}(?:\s*[,+/]\s*{_WITNESS})*)\]")
 _UNVERIFIED = re.compile(r"(?P<number>[^\s(]+(?:\s*(?:%|/h|min|s|h|bpm))?) \(unverified\)")
 
 
-def turn_messages(question: str, events: Sequence[StreamEvent]) -> list[Message]:
+def turn_messages(question: str, events: Sequence[StreamEvent], waiting: str = "") -> list[Message]:
     """Messages of one question from the events so far; call again as more arrive.
 
     Parameters
@@ -48,6 +48,8 @@ def turn_messages(question: str, events: Sequence[StreamEvent]) -> list[Message]
         As the user wrote it.
     events : sequence of StreamEvent
         From :meth:`agent.orchestrator.Orchestrator.stream`, in order.
+    waiting : str
+        What the automatic scoring is doing, shown in a step that has not finished.
 
     Returns
     -------
@@ -76,6 +78,11 @@ def turn_messages(question: str, events: Sequence[StreamEvent]) -> list[Message]
             text += event.text
         elif isinstance(event, Finished):
             answer = event.answer
+    if waiting:
+        for step in steps.values():
+            if step["metadata"]["status"] == "pending":
+                step["content"] = f"scoring under way: {html.escape(waiting, quote=False)}"
+                step["metadata"]["log"] = waiting
     messages = [{"role": "user", "content": html.escape(question, quote=False)}, *steps.values()]
     if answer is not None:
         final: Message = {"role": "assistant", "content": _final_markdown(answer)}

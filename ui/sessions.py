@@ -31,10 +31,14 @@ SESSION_LIMIT = 64
 
 @dataclass
 class OpenNight:
-    """A night on the page: its token, and the lanes of its traces, worked out once."""
+    """A night on the page: its token, and the lanes of its traces, worked out once.
+
+    ``own`` nights were opened by this session alone; what is read of them ends with it.
+    """
 
     night: Night
     token: str = field(default_factory=lambda: secrets.token_urlsafe(18))
+    own: bool = False
     _scales: dict[str, Scale] | None = None
 
     @property
@@ -141,7 +145,10 @@ class PageSession:
         return target
 
     def close(self) -> None:
-        """Forget the nights and remove the uploaded files."""
+        """Forget the nights, stop what is being read of them, and remove the uploaded files."""
+        for opened in self.nights.values():
+            if opened.own:
+                opened.night.cancel_scoring()
         self.nights.clear()
         self.session.nights.clear()
         if self._folder is not None:

@@ -27,6 +27,7 @@ function render(value) {
     return button;
   }));
   progress(value.words, value.share);
+  find("cancel").hidden = !value.words || !value.cancellable;
   fail(value.error);
   find("outside").hidden = !value.outside;
   find("outside").textContent = value.outside ? `Outside language model in use: ${value.outside}` : "";
@@ -88,6 +89,10 @@ async function openFiles(files) {
   }
 }
 
+find("cancel").addEventListener("click", () => {
+  find("cancel").hidden = true;
+  trigger("cancel", {});
+});
 find("open").addEventListener("click", () => find("file").click());
 find("file").addEventListener("change", (event) => openFiles([...event.target.files]));
 find("nights").addEventListener("change", (event) => trigger("night", { token: event.target.value }));

@@ -109,7 +109,7 @@ function drawHypnogram(context, colours, top, width) {
   });
   write(context, "Hypnogram", 8, top + ROW / 2, colours.ink, { weight: 600 });
   if (!night.stages.some((code) => code >= 0)) {
-    write(context, night.scorer ? "no stages in this scoring" : "SleepLM has yet to read the stages", NIGHT_LEFT + 8, top + ROW / 2, colours["ink-2"]);
+    write(context, night.scorer ? "no stages in this scoring" : "no stages yet", NIGHT_LEFT + 8, top + ROW / 2, colours["ink-2"]);
     return;
   }
   context.save();
