@@ -53,6 +53,8 @@ QUALITY_WORDS: dict[str, str] = {
     "saturated": "saturated",
     "mains": "overlaid with mains hum",
     "implausible": "implausible in amplitude",
+    "detached": "detached from the body",
+    "excursion": "swinging far beyond its surroundings",
 }
 _EPOCH_S = 30.0
 _NUMBER = r"\d+(?:\.\d+)?"
@@ -238,6 +240,7 @@ def _breathing(channel: str, label: str, items: dict[str, str] | None = None) ->
     )
 
 
+_ASYNCHRONY = r"thoraco-?\s?abdominal\s+(?:asynchrony|phase(?:\s+angle)?)|asynchrony\s+of\s+effort"
 _SECTIONS = (
     _eog("left", "l", "e1"),
     _eog("right", "r", "e2"),
@@ -291,8 +294,8 @@ _SECTIONS = (
         "THX",
         r"thoracic\s+(?:respiration|belt|effort|breathing)|thorax|chest",
         {
-            "thx_abd_phase_deg": r"thoraco-?\s?abdominal\s+(?:asynchrony|phase(?:\s+angle)?)"
-            r"|asynchrony\s+of\s+effort"
+            "thx_abd_phase_max_deg": rf"(?:largest|greatest|maximum)\s+(?:{_ASYNCHRONY})",
+            "thx_abd_phase_deg": rf"(?<!largest )(?<!greatest )(?<!maximum )(?:{_ASYNCHRONY})",
         },
     ),
     _section(

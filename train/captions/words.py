@@ -77,6 +77,11 @@ ITEMS: dict[str, tuple[str, ...]] = {
     ),
     "flatness": ("inspiratory flow flatness", "inspiratory flatness", "flow flatness"),
     "reduction_pct": ("flow reduction", "airflow reduction", "reduction of flow"),
+    "phase_max_deg": (
+        "largest thoraco-abdominal asynchrony",
+        "greatest asynchrony of effort",
+        "maximum thoraco-abdominal phase angle",
+    ),
     "phase_deg": (
         "thoraco-abdominal asynchrony",
         "thoraco-abdominal phase angle",
