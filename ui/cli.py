@@ -84,6 +84,14 @@ StoreOption = Annotated[
     typer.Option("--store", metavar="DIR", help="Case store; default one of your own."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+RayOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Spread nights over a Ray cluster: local, auto, or ray://host:port.",
+    ),
+]
 EpochsOption = Annotated[
     str | None, typer.Option("--epochs", metavar="A-B", help="Epoch numbers, counted from 1.")
 ]
@@ -479,6 +487,80 @@ def simulate(
         return
     for path in files:
         typer.echo(str(path))
+
+
+@app.command()
+def prepare(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Corpus folder.")],
+    sources: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[SRC]...", help="Recordings and folders of recordings."),
+    ] = None,
+    nights: Annotated[
+        int, typer.Option("--simulate", metavar="N", min=0, help="Add N simulated nights.")
+    ] = 0,
+    hours: Annotated[float, typer.Option(help="Of each simulated night.")] = 6.0,
+    first_seed: Annotated[int, typer.Option(min=0, help="Of the simulated nights.")] = 1000,
+    groups: Annotated[
+        Path | None,
+        typer.Option(help="CSV with columns subject, group: whose nights must share a split."),
+    ] = None,
+    splits: Annotated[
+        str, typer.Option(help="Shares of train, validation and test, by subject.")
+    ] = "0.8,0.1,0.1",
+    expert_only: Annotated[
+        bool, typer.Option("--expert-only", help="Leave out nights without a scoring.")
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Processes at a time.")] = 1,
+    ray: RayOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a training corpus from folders of recordings, or from simulated nights."""
+    from sleeplm.errors import SleepLMError
+    from train.corpus import simulation_plan
+    from train.prepare import prepare as make
+    from train.prepare import read_groups
+
+    if not sources and not nights:
+        raise SleepLMError("nothing to prepare; name recordings or folders, or give --simulate N")
+    try:
+        shares = [float(share) for share in splits.split(",")]
+    except ValueError:
+        raise SleepLMError(f"--splits {splits!r}: write three shares, e.g. 0.8,0.1,0.1") from None
+    with _working() as tell:
+        manifest = make(
+            out,
+            sources=sources or (),
+            simulated=simulation_plan(nights, first_seed, hours),
+            groups=None if groups is None else read_groups(groups),
+            shares=shares,
+            automatic=not expert_only,
+            workers=workers,
+            ray_address=ray,
+            progress=tell,
+        )
+    for key, reason in manifest.failed.items():
+        _line(f"! {key}: {reason}")
+    split_of = [night["split"] for night in manifest.nights.values()]
+    counts = {name: split_of.count(name) for name in ("train", "validation", "test")}
+    epochs = sum(night["epochs"] for night in manifest.nights.values())
+    if as_json:
+        _print_json(
+            {
+                "folder": str(out),
+                "nights": len(manifest.nights),
+                "epochs": epochs,
+                "splits": counts,
+                "failed": manifest.failed,
+            }
+        )
+        raise typer.Exit(0 if manifest.nights else 2)
+    shown = ", ".join(f"{count} {name}" for name, count in counts.items())
+    typer.echo(f"{out}: {len(manifest.nights)} nights ({shown}), {epochs} epochs")
+    if manifest.failed:
+        typer.echo(f"{len(manifest.failed)} left out, see above and in manifest.json")
+    if not manifest.nights:
+        raise typer.Exit(2)
 
 
 @app.command()
