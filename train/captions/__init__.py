@@ -3,6 +3,7 @@
 from sleeplm.prompts import EVENT_PHRASES
 from train.captions.context import epoch_contexts
 from train.captions.fields import all_epoch_fields, epoch_fields
+from train.captions.nights import night_fields, render_night, short_night
 from train.captions.released import RELEASED_FIELDS
 from train.captions.short import short_form
 from train.captions.wording import LEVELS, STYLES, joint_text, render
@@ -16,6 +17,9 @@ __all__ = [
     "epoch_contexts",
     "epoch_fields",
     "joint_text",
+    "night_fields",
     "render",
+    "render_night",
     "short_form",
+    "short_night",
 ]
