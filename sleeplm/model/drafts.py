@@ -16,10 +16,12 @@ LONGEST_CONTEXT = 6
 LONGEST_DRAFT = 15
 KEPT_CONTEXTS = 200_000
 
-# Cost of a pass of n ≥ 2 tokens in passes of one: PASS_COST + TOKEN_COST · n. Measured on a CPU
-# with AVX2 and the Base shape (1.5 of 2 tokens, 1.7 of 4, 2.1 of 8, 2.9 of 16).
-PASS_COST = 1.3
-TOKEN_COST = 0.1
+# Cost of a pass of n ≥ 2 tokens in passes of one: first + second · n. Measured on a CPU with AVX2:
+# of the Base shape one row streams the weights at full speed, and any product of several is slower
+# (2.4 of 2 rows, 2.7 of 4, 3.3 of 8, 3.6 of 16); a small model's passes are all alike.
+LARGE_MODEL_COST = (2.3, 0.09)
+SMALL_MODEL_COST = (1.1, 0.02)
+LARGE_WIDTH = 384
 
 
 class Drafts:
@@ -28,23 +30,31 @@ class Drafts:
     A guess is what last followed the longest known context of 1 … 6 tokens. How much guesses
     from contexts of each length are worth is counted at every token written, drafted or not.
 
+    Parameters
+    ----------
+    width : int
+        Of the model that will check the guesses: what a pass costs.
+
     Examples
     --------
-    >>> drafts = Drafts()
+    >>> drafts = Drafts(768)
     >>> drafts.learn([1, 5, 6, 7, 8, 9, 2])
     >>> drafts.follow([1, 5, 6], 2)[0]
     [7, 8]
     """
 
-    def __init__(self) -> None:
+    def __init__(self, width: int) -> None:
+        self._cost = LARGE_MODEL_COST if width >= LARGE_WIDTH else SMALL_MODEL_COST
         self._next: dict[tuple[int, ...], int] = {}
-        # Right guesses and guesses by length of the context: half right to begin with.
+        # Right guesses and guesses by length of the context: mostly wrong to begin with.
         self._right = [1.0] * (LONGEST_CONTEXT + 1)
-        self._guessed = [2.0] * (LONGEST_CONTEXT + 1)
+        self._guessed = [4.0] * (LONGEST_CONTEXT + 1)
         self.passes = 0
         """Passes through the model."""
         self.written = 0
         """Tokens that these passes gave."""
+        self.run = 0
+        """Guessed tokens that were run in these passes, kept or not."""
 
     def __len__(self) -> int:
         return len(self._next)
@@ -88,12 +98,13 @@ class Drafts:
     def draft(self, ids: Sequence[int], most: int) -> list[int]:
         """The guesses worth running: most tokens to be expected per cost of the pass."""
         tokens, worths = self.follow(ids, min(most, LONGEST_DRAFT))
+        first, second = self._cost
         best, length = 1.0, 0
         expected, reached = 1.0, 1.0
         for count, worth in enumerate(worths, start=1):
             reached *= worth
             expected += reached
-            rate = expected / (PASS_COST + TOKEN_COST * (count + 1))
+            rate = expected / (first + second * (count + 1))
             if rate > best:
                 best, length = rate, count
         return tokens[:length]

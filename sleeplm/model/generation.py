@@ -206,7 +206,7 @@ def generate(
         return _searched(model, memory, channel_indices, rows, sot, eot, sampling, progress)
     systems = [0] * rows if channel_indices is None else channel_indices[:, 0].tolist()
     drafts = {} if drafts is None else drafts
-    tables = [drafts.setdefault(system, Drafts()) for system in systems]
+    tables = [drafts.setdefault(system, Drafts(model.config.width)) for system in systems]
     greedy = sampling.drafted and sampling.temperature <= 0
     state = CaptionState(model, memory, channel_indices, rows, sampling.max_length)
     if rows == 1 and greedy:
@@ -266,6 +266,7 @@ def _drafted(
         run = torch.cat((ids, ids.new_tensor([guesses])), dim=1) if guesses else ids
         logits = state.several(run, 1 + len(guesses))
         drafts.passes += 1
+        drafts.run += len(guesses)
         for place in range(1 + len(guesses)):
             chosen = _next(logits[place : place + 1], ids, eot, sampling)
             token = int(chosen)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sleeplm.model.precision import one_thread_for
 from sleeplm.model.recoca import ReCoCa
 from sleeplm.model.text import PAD, ResidualBlock
 
@@ -146,7 +147,8 @@ class CaptionState:
 
     def step(self, ids: Tensor) -> Tensor:
         """Logits [rows, V] behind the texts ids [rows, n], of which all but the last were seen."""
-        return self.model.text_decoder.logits(self._decode(self._text_states(ids))[:, -1])
+        with one_thread_for(ids.shape[0], self.model.config.width, ids.device):
+            return self.model.text_decoder.logits(self._decode(self._text_states(ids))[:, -1])
 
     def several(self, ids: Tensor, new: int) -> Tensor:
         """Logits [new, V] behind each of the last ``new`` tokens of one text ids [1, n].
@@ -159,7 +161,8 @@ class CaptionState:
         places = tower.positional_embedding[end - new : end]
         x = (tower.token_embedding(ids[:, -new:]) + places).to(self.decoder_caches[0].keys.dtype)
         mask = _causal(new, end, ids.device) & self._visible(ids)
-        return self.model.text_decoder.logits(self._decode(self._run_text(x, mask))[0])
+        with one_thread_for(new, self.model.config.width, ids.device):
+            return self.model.text_decoder.logits(self._decode(self._run_text(x, mask))[0])
 
     def rewind(self, tokens: int) -> None:
         """Forget all but the first ``tokens`` tokens."""

@@ -7,8 +7,11 @@ in float32 in every format: half precision makes ties of close tokens.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import threading
 import warnings
+from collections.abc import Iterator
 
 import torch
 from torch import nn
@@ -16,11 +19,36 @@ from torch import nn
 from sleeplm.errors import WeightsError
 from sleeplm.model.recoca import ReCoCa
 
-__all__ = ["FORMATS", "has_bf16", "prepare"]
+__all__ = ["FORMATS", "has_bf16", "one_thread_for", "prepare"]
 
 FORMATS = ("fp32", "bf16", "int8", "auto")
 
+# Rows · width² of a pass that one thread does best: one row of the Base shape, which waits for
+# memory, and up to 36 rows of the embedded model, whose products take microseconds.
+ONE_THREAD_WORK = 768**2
+
 logger = logging.getLogger(__name__)
+_threads_lock = threading.RLock()
+
+
+@contextlib.contextmanager
+def one_thread_for(rows: int, width: int, device: torch.device) -> Iterator[None]:
+    """Compute on one CPU thread within, if a pass of so many rows gains nothing from more.
+
+    The other threads would not help: they spin between dozens of tiny parallel pieces (attention
+    of one query, one row of GELU), which doubles the CPU time and, on a busy machine, multiplies
+    the wall time. The number of threads is the process's: it is put back after each pass.
+    """
+    if device.type != "cpu" or rows * width**2 > ONE_THREAD_WORK:
+        yield
+        return
+    with _threads_lock:
+        before = torch.get_num_threads()
+        try:
+            torch.set_num_threads(1)
+            yield
+        finally:
+            torch.set_num_threads(before)
 
 
 def prepare(
