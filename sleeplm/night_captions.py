@@ -214,11 +214,11 @@ _JUDGED = [
     for words in forms
 ]
 _FILLER = frozenset(
-    (
-        "a along an and as at besides breathing finally further had has in it its lastly night of "
-        "plus record recording shows sleeper subject that the then there this together was well "
-        "were whole with"
-    ).split()  # noqa: SIM905
+    """
+    a along an and as at besides breathing finally further had has in it its lastly night of plus
+    record recording shows sleeper subject that the then there this together was well were whole
+    with
+    """.split()  # noqa: SIM905
 )
 
 
