@@ -16,6 +16,7 @@ from scipy.signal import butter, sosfilt
 
 from sleeplm.errors import QueryError
 from sleeplm.scoring import Event
+from train.simulate.oximetry import oximeter_faults
 
 __all__ = ["ARTEFACTS", "Disturbances", "chosen_artefacts", "disturb"]
 
@@ -30,6 +31,7 @@ class Disturbances:
     """What was done to a night: events of the truth, and a list of all of it."""
 
     duration_s: float
+    movements_s: Sequence[tuple[float, float]] = ()
     events: list[Event] = field(default_factory=list)
     done: list[dict[str, Any]] = field(default_factory=list)
 
@@ -172,15 +174,16 @@ def _lost_electrode(rng: np.random.Generator, channels: Channels, done: Disturba
 
 
 def _oximeter(rng: np.random.Generator, channels: Channels, done: Disturbances) -> None:
-    """The finger clip slips: the oximeter shows 0 until it finds the pulse again."""
-    if "SPO2" not in channels:
+    """The finger clip slips or moves: the oximeter shows 0, or a fall that is none."""
+    if "SPO2" not in channels or "HR" not in channels:
         return
-    for _ in range(max(1, round(done.duration_s / 3600 * rng.uniform(0.5, 2)))):
-        start_s = np.floor(rng.uniform(0, done.duration_s - 10))
-        length_s = np.floor(np.clip(25 * np.exp(0.8 * rng.standard_normal()), 5, 240))
-        span = (float(start_s), float(min(start_s + length_s, done.duration_s)))
-        _part(channels, "SPO2", span)[:] = 0
-        done.mark("oximeter", "SPO2", *span)
+    spo2_pct, pulse_bpm, spans = oximeter_faults(
+        rng, channels["SPO2"][1], channels["HR"][1], done.movements_s, dropouts_per_h=1.5
+    )
+    for name, samples in (("SPO2", spo2_pct), ("HR", pulse_bpm)):
+        channels[name] = (channels[name][0], samples.astype(np.float32))
+    for start_s, end_s in spans:
+        done.mark("oximeter", "SPO2", start_s, end_s)
 
 
 def _swap(kind: str, one: str, other: str) -> Callable[..., None]:
@@ -259,10 +262,17 @@ def chosen_artefacts(rng: np.random.Generator, wanted: float | Sequence[str]) ->
 
 
 def disturb(
-    rng: np.random.Generator, channels: Channels, names: Sequence[str], duration_s: float
+    rng: np.random.Generator,
+    channels: Channels,
+    names: Sequence[str],
+    duration_s: float,
+    movements_s: Sequence[tuple[float, float]] = (),
 ) -> Disturbances:
-    """Put the named artefacts on ``channels``, which are changed in place."""
-    done = Disturbances(duration_s)
+    """Put the named artefacts on ``channels``, which are changed in place.
+
+    ``movements_s`` are the body movements of the night, some of which disturb the oximeter.
+    """
+    done = Disturbances(duration_s, movements_s)
     for name in names:
         ARTEFACTS[name][0](rng, channels, done)
     done.events.sort(key=lambda event: event.onset_s)

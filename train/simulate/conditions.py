@@ -41,6 +41,15 @@ class Condition:
         Right, left, supine, prone.
     arousals_per_h : float
         Spontaneous arousals.
+    reras_per_h : float
+        Respiratory effort-related arousals that are asked for.
+    central_hypopneas : float
+        Share of hypopneas in which the drive falls and not the airway.
+    resting_spo2_pct, finger_lag_s, rem_fall_pct : float or None
+        See :func:`~train.simulate.oximetry.draw_circulation`.
+    atonia, alpha_strength : float
+        See :func:`~train.simulate.muscle.chin_muscle` and
+        :func:`~train.simulate.eeg.simulate_brain`.
     plm_per_h, leg_movements_per_h : float
         Periodic and single leg movements an hour of sleep.
     plm_arousal_share : float
@@ -59,6 +68,13 @@ class Condition:
     supine_weight: float = 2.0
     posture_shares: tuple[float, float, float, float] = (0.26, 0.26, 0.40, 0.08)
     arousals_per_h: float = 9.0
+    reras_per_h: float = 1.5
+    central_hypopneas: float = 0.05
+    resting_spo2_pct: float | None = None
+    finger_lag_s: float | None = None
+    rem_fall_pct: float = 0.0
+    atonia: float = 1.0
+    alpha_strength: float = 1.0
     plm_per_h: float = 0.0
     leg_movements_per_h: float = 3.0
     plm_arousal_share: float = 0.3
@@ -83,7 +99,7 @@ class Condition:
             0.03 + 0.04 * severe,
             0.67 - 0.29 * severe,
         )
-        return Placement(shares, self.stage_weight, self.supine_weight)
+        return Placement(shares, self.stage_weight, self.supine_weight, self.central_hypopneas)
 
 
 CONDITIONS: dict[str, Condition] = {
@@ -108,6 +124,7 @@ CONDITIONS: dict[str, Condition] = {
         shares=(0.10, 0.58, 0.10, 0.22),
         stage_weight=(0.0, 1.2, 1.0, 0.4, 0.3),
         supine_weight=1.5,
+        central_hypopneas=0.8,
     ),
     "insomnia": Condition(
         ahi=3.0,
@@ -116,6 +133,7 @@ CONDITIONS: dict[str, Condition] = {
         deep_sleep=0.8,
         wake_bout=2.5,
         arousals_per_h=14.0,
+        alpha_strength=1.4,
     ),
     "copd": Condition(
         ahi=6.0,
@@ -125,6 +143,8 @@ CONDITIONS: dict[str, Condition] = {
         shares=(0.05, 0.05, 0.0, 0.90),
         stage_weight=(0.0, 0.8, 0.8, 0.5, 3.0),
         supine_weight=1.3,
+        resting_spo2_pct=90.5,
+        rem_fall_pct=6.0,
     ),
     "cheyne_stokes": Condition(
         ahi=30.0,
@@ -135,6 +155,8 @@ CONDITIONS: dict[str, Condition] = {
         shares=(0.04, 0.66, 0.05, 0.25),
         stage_weight=(0.0, 1.2, 1.0, 0.2, 0.1),
         supine_weight=1.6,
+        central_hypopneas=0.9,
+        finger_lag_s=30.0,
     ),
     "plmd": Condition(
         ahi=3.0, age_y=55.0, fragmentation=1.25, plm_per_h=32.0, leg_movements_per_h=6.0
@@ -142,6 +164,7 @@ CONDITIONS: dict[str, Condition] = {
     "rbd": Condition(
         ahi=5.0,
         age_y=66.0,
+        atonia=0.1,
         plm_per_h=10.0,
         leg_movements_per_h=6.0,
         plm_arousal_share=0.2,

@@ -1,4 +1,4 @@
-"""A simulated night as files: EDF at mixed native rates, NSRR XML, and the truth as JSON."""
+"""A simulated night as files: EDF in a cohort's layout, a scoring file, and the truth as JSON."""
 
 from __future__ import annotations
 
@@ -6,76 +6,98 @@ from pathlib import Path
 
 import numpy as np
 
-from train.simulate.night import CHANNELS, SimulatedNight
+from sleeplm.errors import QueryError
+from train.simulate.layouts import Lead, layout_named, leads_of
+from train.simulate.night import SimulatedNight
 
-__all__ = ["write_night"]
+__all__ = ["SCORING_FORMATS", "write_night"]
 
-# House name → label in the file, unit, least half-range (or the range of a channel in plain units).
-LABELS: dict[str, tuple[str, str, tuple[float, float]]] = {
-    "ECG": ("ECG", "mV", (-3.0, 3.0)),
-    "ABD": ("Abdomen", "", (-5.0, 5.0)),
-    "THX": ("Thorax", "", (-5.0, 5.0)),
-    "AF": ("Airflow", "", (-5.0, 5.0)),
-    "EOG_L": ("E1-M2", "uV", (-500.0, 500.0)),
-    "EOG_R": ("E2-M1", "uV", (-500.0, 500.0)),
-    "EEG_C3_A2": ("C3-M2", "uV", (-500.0, 500.0)),
-    "EEG_C4_A1": ("C4-M1", "uV", (-500.0, 500.0)),
-    "EMG_CHIN": ("Chin EMG", "uV", (-300.0, 300.0)),
-    # Unit "code" tells the reader that the numbers are the house's own position codes.
-    "POS": ("POS", "code", (0.0, 4.0)),
-    "SPO2": ("SpO2", "%", (0.0, 100.0)),
-    "HR": ("Heart Rate", "bpm", (0.0, 250.0)),
+#: Name of a scoring format → the ending with which it lies beside ``OUT.edf`` and is found there.
+SCORING_FORMATS = {
+    "nsrr": "-nsrr.xml",
+    "profusion": "-profusion.xml",
+    "edf": "-Hypnogram.edf",
+    "csv": ".csv",
+    "json": ".scoring.json",
 }
 
 
-def write_night(night: SimulatedNight, path: str | Path) -> list[Path]:
-    """Write ``OUT.edf``, ``OUT-nsrr.xml`` and ``OUT.truth.json`` for ``path`` = ``OUT.edf``.
+def write_night(
+    night: SimulatedNight,
+    path: str | Path,
+    *,
+    layout: str | None = None,
+    scoring_format: str | None = None,
+) -> list[Path]:
+    """Write the recording, its scoring and ``OUT.truth.json`` for ``path`` = ``OUT.edf``.
 
-    EEG, EOG, EMG and ECG are written at 128 Hz, belts and airflow at 64 Hz, position, SpO2 and
-    heart rate at 1 Hz. Ranges are widened where a signal would clip. The header holds no person.
+    Ranges are widened where a signal would clip. The header holds no person.
+
+    Parameters
+    ----------
+    night : SimulatedNight
+    path : path
+    layout : str, optional
+        One of :data:`~train.simulate.layouts.LAYOUTS`; the project's own labels (EEG, EOG, EMG and
+        ECG at 128 Hz, legs at 256 Hz, belts and airflow at 64 Hz, the rest at 1 Hz) by default.
+    scoring_format : str, optional
+        One of :data:`SCORING_FORMATS`; the layout's own by default.
 
     Returns
     -------
     list of Path
-        The files written.
+        The files written: recording, scoring, truth.
+
+    Raises
+    ------
+    QueryError
+        The layout or the format is not known.
     """
     import edfio
 
-    from sleeplm.scoring_files import write_nsrr_xml
+    from sleeplm.scoring_files import write_scoring
 
+    chosen = layout_named(layout)
+    form = scoring_format or chosen.scoring_format
+    if form not in SCORING_FORMATS:
+        raise QueryError(
+            f"scoring format {form!r} is not known; use one of {', '.join(SCORING_FORMATS)}"
+        )
     edf_path = Path(path)
     if edf_path.suffix.lower() != ".edf":
         edf_path = edf_path.with_name(edf_path.name + ".edf")
-    signals = []
-    for name in CHANNELS:
-        if name not in night.native:
-            continue
-        rate_hz, samples = night.native[name]
-        label, unit, (low, high) = LABELS[name]
-        extent = float(np.abs(samples).max()) if len(samples) else 0.0
-        if low < 0 and extent > high:
-            high = float(np.ceil(extent * 1.01))
-            low = -high
-        signals.append(
-            edfio.EdfSignal(
-                samples.astype(np.float64),
-                rate_hz,
-                label=label,
-                physical_dimension=unit,
-                physical_range=(low, high),
-            )
-        )
     edf_path.parent.mkdir(parents=True, exist_ok=True)
     edf = edfio.Edf(
-        signals,
+        [
+            edfio.EdfSignal(
+                samples.astype(np.float64),
+                lead.rate_hz,
+                label=lead.label,
+                physical_dimension=lead.unit,
+                physical_range=_physical_range(lead, samples),
+            )
+            for lead, samples in leads_of(night, chosen)
+        ],
         patient=edfio.Patient(code="X", name="X"),
         recording=edfio.Recording(startdate=night.start.date()),
         starttime=night.start.time(),
         data_record_duration=1.0,
     )
     edf.write(edf_path)
-    xml_path = edf_path.with_name(edf_path.stem + "-nsrr.xml")
-    write_nsrr_xml(night.scoring, xml_path)
+    scoring_path = edf_path.with_name(edf_path.stem + SCORING_FORMATS[form])
+    write_scoring(night.scoring, scoring_path, form)
     truth_path = edf_path.with_name(edf_path.stem + ".truth.json")
     truth_path.write_text(night.scoring.to_json() + "\n", encoding="utf-8")
-    return [edf_path, xml_path, truth_path]
+    return [edf_path, scoring_path, truth_path]
+
+
+def _physical_range(lead: Lead, samples: np.ndarray) -> tuple[float, float]:
+    """The lead's range, wider where a signal that swings around 0 would clip."""
+    low, high = lead.extent
+    extent = float(np.abs(samples).max()) if len(samples) else 0.0
+    if low == -high and extent > high:
+        # Two digits, so that the header's eight characters hold it.
+        scale = 10.0 ** (np.floor(np.log10(extent)) - 1)
+        high = float(f"{np.ceil(extent * 1.01 / scale) * scale:.2g}")
+        low = -high
+    return low, high

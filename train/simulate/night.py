@@ -18,10 +18,18 @@ from scipy.signal import resample_poly
 from sleeplm.errors import QueryError
 from sleeplm.scoring import EPOCH_S, STAGES, Scorer, Scoring
 from train.simulate.artefacts import chosen_artefacts, disturb
-from train.simulate.breathing import RespiratoryEvent, breathe, draw_breaths, place_events
-from train.simulate.conditions import CONDITIONS, SUPINE, condition_named
+from train.simulate.breathing import (
+    Breaths,
+    RespiratoryEvent,
+    breathe,
+    draw_breaths,
+    heart_in_breathing,
+    place_events,
+    place_reras,
+)
+from train.simulate.conditions import CONDITIONS, SUPINE, Condition, condition_named
 from train.simulate.eeg import RATE_HZ, moment_stages, simulate_brain
-from train.simulate.eyes import eye_movements
+from train.simulate.eyes import eye_movements, eye_spread
 from train.simulate.heart import beat_times, electrocardiogram, pulse_rate
 from train.simulate.hypnogram import simulate_stages, waking_arousals
 from train.simulate.legs import LEG_CHANNELS, leg_muscles, leg_truth, move_legs
@@ -31,10 +39,17 @@ from train.simulate.oximetry import (
     Desaturation,
     draw_circulation,
     draw_dips,
+    draw_rem_falls,
     find_desaturations,
     saturation,
 )
-from train.simulate.restlessness import arousals_and_movements, posture, sway, with_others
+from train.simulate.restlessness import (
+    arousals_and_movements,
+    end_in_arousals,
+    posture,
+    sway,
+    with_others,
+)
 from train.simulate.truth import truth_events
 
 __all__ = ["CHANNELS", "CONDITIONS", "SimulatedNight", "simulate_night"]
@@ -134,8 +149,7 @@ def simulate_night(
         raise QueryError(f"variety {variety} is out of range; use 0 to 3")
     # A generator for each part: a change in one leaves the others as they were.
     parts = ("plan", "stages", "breaths", "events", "oxygen", "breathing", "brain", "eyes",
-             "muscle", "heart", "ecg", "legs", "artefacts",
-             "waking")  # fmt: skip
+             "muscle", "heart", "ecg", "legs", "artefacts", "waking", "reras", "pulse")  # fmt: skip
     rng = dict(
         zip(
             parts,
@@ -156,26 +170,38 @@ def simulate_night(
         rng["events"], stages, position == SUPINE, breaths, round(ahi * sleep_h),
         who.placement(ahi),
     )  # fmt: skip
-    circulation = draw_circulation(rng["oxygen"], ahi)
+    circulation = draw_circulation(
+        rng["oxygen"], ahi, resting_pct=who.resting_spo2_pct, lag_s=who.finger_lag_s,
+        rem_fall_pct=who.rem_fall_pct,
+    )  # fmt: skip
     spo2_pct, dips = _oxygen(rng["oxygen"], stages, events, circulation)
     arousals_s, movements_s = arousals_and_movements(
         rng["events"], stages, events, dips, changes, who
     )
+    reras = place_reras(
+        rng["reras"], stages, position == SUPINE, breaths, events, round(who.reras_per_h * sleep_h)
+    )
+    reras, arousals_s = end_in_arousals(rng["reras"], reras, arousals_s, stages)
     arousals_s = with_others(arousals_s, waking_arousals(rng["waking"], stages), 10.0)
     steps, more_s = move_legs(rng["legs"], stages, events, arousals_s, movements_s, who)
     arousals_s = sorted([*arousals_s, *more_s])
+    limited = sorted([*events, *reras], key=lambda event: event.onset_s)
     native, beats_s = _record(
-        rng, stages, position, breaths, events, arousals_s, movements_s, variety
+        rng, stages, position, breaths, limited, arousals_s, movements_s, variety, who, age_y
     )
     native["SPO2"] = (1.0, spo2_pct.astype(np.float32))
     native |= leg_muscles(rng["legs"], stages, steps)
     for name in missing:
         native.pop(name, None)
     wrong = chosen_artefacts(rng["artefacts"], artefacts)
-    disturbed = disturb(rng["artefacts"], native, wrong, n_epochs * EPOCH_S) if artefacts else None
+    disturbed = (
+        disturb(rng["artefacts"], native, wrong, n_epochs * EPOCH_S, movements_s)
+        if artefacts
+        else None
+    )
 
     legs = leg_truth(steps, stages, events)
-    truth, scored_kinds = truth_events(events, dips, arousals_s, legs, disturbed, missing)
+    truth, scored_kinds = truth_events(limited, dips, arousals_s, legs, disturbed, missing)
     counted = [event for event in truth if "apnea" in event.kind or event.kind == "hypopnea"]
     meta: dict[str, Any] = {
         "seed": seed,
@@ -233,11 +259,14 @@ def _oxygen(
 ) -> tuple[np.ndarray, list[Desaturation]]:
     """SpO2 and its desaturations; none of these begins or has its middle in wake."""
     draw_dips(rng, events, circulation)
+    falls = draw_rem_falls(rng, stages, circulation)
     seed = int(rng.integers(2**32))
     n_seconds = len(stages) * 30
     for _ in range(4):
-        spo2_pct = saturation(np.random.default_rng(seed), n_seconds, events, circulation)
-        dips = find_desaturations(spo2_pct, events, circulation)
+        spo2_pct = saturation(
+            np.random.default_rng(seed), n_seconds, events, circulation, falls=falls
+        )
+        dips = find_desaturations(spo2_pct, events, circulation, falls=falls)
         awake = [
             dip for dip in dips
             if stages[min(int(dip.onset_s // 30), len(stages) - 1)] == 0
@@ -246,7 +275,8 @@ def _oxygen(
         if not awake:
             return spo2_pct, dips
         for dip in awake:
-            events[dip.event].dip_pct = min(1.2, 0.4 * events[dip.event].dip_pct)
+            if dip.event >= 0:
+                events[dip.event].dip_pct = min(1.2, 0.4 * events[dip.event].dip_pct)
     return spo2_pct, [dip for dip in dips if dip not in awake]
 
 
@@ -254,23 +284,33 @@ def _record(
     rng: dict[str, np.random.Generator],
     stages: np.ndarray,
     position: np.ndarray,
-    breaths: Any,
+    breaths: Breaths,
     events: list[RespiratoryEvent],
     arousals_s: list[tuple[float, float]],
     movements_s: list[tuple[float, float]],
     variety: float,
+    who: Condition,
+    age_y: float,
 ) -> tuple[dict[str, tuple[float, np.ndarray]], np.ndarray]:
     """Every channel but the oximeter at its native rate, and the beats."""
     n_seconds = len(stages) * 30
     n = n_seconds * RATE_HZ
     seconds, brain_seconds = moment_stages(rng["brain"], stages)
-    brain = simulate_brain(rng["brain"], brain_seconds, arousals_s, variety)
+    brain = simulate_brain(
+        rng["brain"], brain_seconds, arousals_s, variety, age_y=age_y,
+        alpha_strength=who.alpha_strength,
+    )  # fmt: skip
     left, right = eye_movements(rng["eyes"], seconds)
+    seen_left, seen_right = eye_spread(rng["eyes"], left, right)
     moved = sway(rng["muscle"], n, movements_s)
-    chin = chin_muscle(rng["muscle"], seconds, arousals_s, movements_s)
-    air = breathe(rng["breathing"], n_seconds * HOUSE_RATE_HZ, breaths, events, arousals_s)
+    chin = chin_muscle(rng["muscle"], seconds, arousals_s, movements_s, atonia=who.atonia)
+    air = breathe(
+        rng["breathing"], n_seconds * HOUSE_RATE_HZ, breaths, events, arousals_s,
+        stages=stages, position=position,
+    )  # fmt: skip
     phase = air.pop("phase")
     beats_s = beat_times(rng["heart"], stages, phase, arousals_s, events)
+    heart_in_breathing(rng["pulse"], air, beats_s, events)
     fast = float(RATE_HZ)
     restless = moved[::2] / 60.0
     native = {
@@ -280,8 +320,8 @@ def _record(
         "AF": (64.0, air["AF"] + 0.3 * restless),
         "EOG_L": (fast, brain.eye_left + left + moved),
         "EOG_R": (fast, brain.eye_right + right + 0.8 * moved),
-        "EEG_C3_A2": (fast, brain.c3 + 0.7 * moved),
-        "EEG_C4_A1": (fast, brain.c4 + 0.8 * moved),
+        "EEG_C3_A2": (fast, brain.c3 + seen_left + 0.7 * moved),
+        "EEG_C4_A1": (fast, brain.c4 + seen_right + 0.8 * moved),
         "EMG_CHIN": (fast, chin),
         "POS": (1.0, np.repeat(position, 30)),
         "HR": (1.0, pulse_rate(n_seconds, beats_s)),

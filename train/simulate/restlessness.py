@@ -10,7 +10,7 @@ from train.simulate.conditions import SUPINE, Condition
 from train.simulate.eeg import RATE_HZ, smooth_gate
 from train.simulate.oximetry import Desaturation
 
-__all__ = ["arousals_and_movements", "posture", "sway", "with_others"]
+__all__ = ["arousals_and_movements", "end_in_arousals", "posture", "sway", "with_others"]
 
 AROUSAL_SHARE = {
     "obstructive_apnea": 0.75,
@@ -86,7 +86,7 @@ def arousals_and_movements(
         share = AROUSAL_SHARE[event.kind] * (0.8 if event.stage == 4 else 1.0)
         if needed or rng.random() < share:
             length_s = float(np.clip(5.5 * np.exp(0.4 * rng.standard_normal()), 3.2, 14.0))
-            onset_s = event.end_s - rng.uniform(0.3, 1.5)
+            onset_s = event.end_s + event.arousal_delay_s - rng.uniform(0.3, 1.5)
             if number + 1 < len(events):
                 length_s = min(length_s, max(3.2, events[number + 1].onset_s + 2 - onset_s))
             event.arousal = add(onset_s, length_s, 1.0)
@@ -118,6 +118,31 @@ def arousals_and_movements(
             at = epoch * 30 + rng.uniform(0, 22)
             movements.append((at, at + rng.uniform(2, 7)))
     return sorted(taken), sorted(movements)
+
+
+def end_in_arousals(
+    rng: np.random.Generator,
+    reras: list[RespiratoryEvent],
+    spans: list[tuple[float, float]],
+    stages: np.ndarray,
+) -> tuple[list[RespiratoryEvent], list[tuple[float, float]]]:
+    """The RERAs whose end leaves room for their arousal, and all arousals by onset.
+
+    An effort that wakes nobody is none (AASM 2.6, VIII.F).
+    """
+    kept = []
+    taken = sorted(spans)
+    for event in reras:
+        start_s = round(event.end_s - rng.uniform(0.3, 1.5), 2)
+        end_s = round(
+            start_s + float(np.clip(5.5 * np.exp(0.4 * rng.standard_normal()), 3.2, 12)), 2
+        )
+        asleep = end_s < 30 * len(stages) and stages[int(end_s // 30)] > 0
+        if asleep and all(start_s > e + 10 or end_s < s - 10 for s, e in taken):
+            event.arousal = True
+            kept.append(event)
+            taken.append((start_s, end_s))
+    return kept, sorted(taken)
 
 
 def with_others(
