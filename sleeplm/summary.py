@@ -89,6 +89,9 @@ POSITIONS = {name: code for name, code in POSITION_CODES.items() if name != "unk
 AHI_NEEDS = ("obstructive_apnea", "hypopnea")
 """Kinds without which there is no AHI; other apneas that were not looked for stand in its note."""
 PLAUSIBLE_HR_BPM = (20.0, 250.0)
+DESATURATION_RULE = "fall_of_3_points_from_its_peak"
+"""What :mod:`sleeplm.autoscore` calls the rule of this program's own desaturations."""
+FALL_RULE_NOTE = "from the peak in the minute before"
 
 
 def summarize(
@@ -553,7 +556,7 @@ class _Summarizer:
                 self.scoring.sleep_stage_between(onset_s, onset_s + duration_s) is not None
                 for onset_s, duration_s, _, _ in found
             )
-            self.index(name, count, "falls of SpO2 from their own peak", "measured")
+            self.index(name, count, f"falls of ≥ {limit_pct:g} points {FALL_RULE_NOTE}", "measured")
 
     def scored_odi(self, name: str, limit_pct: float) -> None:
         events = [
@@ -572,7 +575,10 @@ class _Summarizer:
         count = sum(
             depth is not None and depth >= limit_pct - DEPTH_TOLERANCE_PCT for depth in depths
         )
-        self.index(name, count, "scored desaturations by their depth")
+        note = "scored desaturations by their depth"
+        if all(event.rule == DESATURATION_RULE for event in events):
+            note = f"falls of ≥ {limit_pct:g} points {FALL_RULE_NOTE}"
+        self.index(name, count, note)
 
     # ── heart and position ───────────────────────────────────────────────────────────────────
 
@@ -676,6 +682,11 @@ class _Summarizer:
             ),
             "arousal_of_a_hypopnea": (
                 f"an arousal that starts within it or up to {AROUSAL_AFTER_S:g} s after its end"
+            ),
+            "desaturation": (
+                "where this program finds them: a fall of SpO2 to its lowest point from the peak in "
+                "the minute before it (after Karhu et al., Comput. Biol. Med. 2022); where a scorer "
+                "marked them, as marked"
             ),
             "latencies": self.fields["sleep_onset_latency"].note
             or "sleep onset is the first epoch of any sleep",

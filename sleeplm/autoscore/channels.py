@@ -30,6 +30,9 @@ LEAST_SHARE = 0.25
 DEAD_SHARE = 0.02
 """A breathing signal whose quartiles lie closer than this share of its usual width has no breath
 in it (the threshold that psgscoring's polygraphy window was measured with, 250 MESA nights)."""
+BREATHING_HZ = (0.1, 0.7)
+LEAST_BREATH_POWER = 0.05
+"""White noise has 0.02 of its power at the rates of breathing, a flow signal more than half."""
 DEAD_RUN = 6
 """Epochs: no apnea lasts three minutes, a sensor that came off does."""
 PREFERENCE = 0.02
@@ -119,11 +122,19 @@ def _good_epochs(name: str, epochs: np.ndarray) -> np.ndarray:
 
 
 def _breathing_epochs(epochs: np.ndarray) -> np.ndarray:
-    """Epochs with a breathing signal; short stillness is an apnea, long stillness a lost sensor."""
+    """Epochs with a breathing signal; short stillness is an apnea, long stillness a lost sensor.
+
+    Still is what is narrow beside the wide tenth of the night, so that a sensor that was off for
+    most of it is no measure of itself; or what has next to no power at the rates of breathing.
+    """
     quarter, half = np.percentile(epochs, (25, 75), axis=1)
     width = half - quarter
-    usual = float(np.median(width[width > 0])) if (width > 0).any() else 0.0
-    dead = width <= DEAD_SHARE * usual
+    usual = float(np.percentile(width, 90))
+    power = np.abs(np.fft.rfft(epochs - epochs.mean(axis=1, keepdims=True), axis=1)) ** 2
+    rate_hz = np.fft.rfftfreq(epochs.shape[1], 1 / RATE_HZ)
+    low, high = BREATHING_HZ
+    breath = power[:, (rate_hz >= low) & (rate_hz <= high)].sum(axis=1)
+    dead = (width <= DEAD_SHARE * usual) | (breath <= LEAST_BREATH_POWER * power.sum(axis=1))
     lost = np.zeros(len(epochs), dtype=bool)
     for first, end in runs(dead):
         if end - first >= min(DEAD_RUN, len(epochs)):
