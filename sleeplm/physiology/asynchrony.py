@@ -11,8 +11,8 @@ __all__ = ["phase_angles", "seems_inverted"]
 
 _BREATH_BAND_HZ = (0.1, 0.8)
 _GRID_HZ = 8.0
-_LOCAL_S = 120.0
-#: Below this share of the belt's usual swing (2 minutes) there is no effort to compare.
+_LOCAL_S, _USUAL_PERCENTILE = 300.0, 75
+#: Below this share of the belt's usual swing (5 minutes) there is no effort to compare.
 _LEAST_EFFORT = 0.15
 _WINDOW_S = 10.0
 _LEAST_KNOWN = 0.6
@@ -55,7 +55,7 @@ def phase_angles(
     effort = np.ones(len(product), dtype=bool)
     for belt in belts:
         swing = np.abs(belt)
-        effort &= swing > np.maximum(_LEAST_EFFORT * _local_median(swing), 1e-9)
+        effort &= swing > np.maximum(_LEAST_EFFORT * _usual_swing(swing), 1e-9)
     size = np.abs(product)
     unit = np.where(effort, product / np.where(size > 0, size, 1.0), 0.0)
     per_epoch = round(epoch_s * _GRID_HZ)
@@ -104,11 +104,11 @@ def _fast_length(n: int) -> int:
     return int(next_fast_len(n))
 
 
-def _local_median(swing: np.ndarray) -> np.ndarray:
-    """Median over 2 minutes, at one value a second, for every sample."""
+def _usual_swing(swing: np.ndarray) -> np.ndarray:
+    """Upper quartile over 5 minutes, at one value a second, for every sample."""
     step = round(_GRID_HZ)
     size = min(round(_LOCAL_S), max(len(swing) // step, 1))
-    coarse = ndimage.median_filter(swing[::step], size=size, mode="nearest")
+    coarse = ndimage.percentile_filter(swing[::step], _USUAL_PERCENTILE, size=size, mode="nearest")
     return np.repeat(coarse, step)[: len(swing)]
 
 

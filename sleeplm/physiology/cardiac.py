@@ -19,6 +19,8 @@ _LEAST_INTERVALS = 8
 _LEAST_DIFFERENCES = 10
 _LEAST_ACCEPTED = 0.9
 _LEAST_SIMILARITY = 0.7
+#: A beat that looks less like the others comes from another focus, or is none.
+_LEAST_BEAT_SIMILARITY = 0.5
 
 
 def detect_beats(ecg: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
@@ -114,7 +116,8 @@ def beat_statistics(
 
     The rate is 60 over the mean of the accepted intervals; RMSSD is the root
     mean square of successive differences (Task Force, Circulation 93:1043, 1996; ultra-short:
-    Munoz et al., PLoS ONE 10:e0138921, 2015). RMSSD is withheld unless 90 % of the intervals are
+    Munoz et al., PLoS ONE 10:e0138921, 2015). Intervals beside an ectopic beat, which comes
+    early or late or looks different, are not accepted. RMSSD is withheld unless 90 % of the intervals are
     accepted, ten differences of neighbouring accepted intervals remain, and the beats look alike.
 
     Parameters
@@ -138,6 +141,9 @@ def beat_statistics(
         & (intervals <= _RR_RANGE_S[1])
         & (np.abs(intervals - local) <= _RR_DEVIATION * local)
     )
+    if similarity is not None:
+        alike_beat = similarity >= _LEAST_BEAT_SIMILARITY
+        accepted &= alike_beat[:-1] & alike_beat[1:]
     epoch = (times_s // epoch_s).astype(int)
     whole = (epoch[:-1] == epoch[1:]) & (epoch[:-1] < n_epochs)
     used = whole & accepted

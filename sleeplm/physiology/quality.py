@@ -86,7 +86,7 @@ _RAIL_DISTANCE, _RAIL_RIPPLE = 0.1, 5e-3
 #: apnea lasts three minutes, a sensor that came off does.
 _STILL_SHARE = 0.02
 _STILL_EPOCHS = 6
-_EXCURSION_TIMES = 8.0
+_EXCURSION_TIMES = 6.0
 _EXCURSION_EPOCHS = 41
 
 

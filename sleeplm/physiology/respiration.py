@@ -14,6 +14,9 @@ _LONGEST_BREATH_S = 10.0
 #: A swing below this share of the breaths around it (2 minutes) is no breath.
 _SMALLEST_SWING = 0.2
 _LOCAL_S = 120.0
+#: Nor is an interval this many times the median of the 21 around it: it holds a pause, or a swell
+#: of the filter within one.
+_LONGEST_TIMES_MEDIAN, _MEDIAN_BREATHS = 1.6, 21
 #: Breaths must fill this share of the epoch: the two breaths beside an apnea are no rate.
 _LEAST_BREATHING = 1 / 3
 
@@ -67,7 +70,8 @@ def breath_statistics(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Respiratory rate and breath-interval variability of each epoch.
 
-    Only intervals that lie whole within an epoch and are no longer than 10 s count. The rate is
+    Only intervals that lie whole within an epoch count, and none with a pause in it: longer than
+    10 s or than 1.6 times the median of the 21 intervals around. The rate is
     60 over their mean, for at least two; the variability is their sample standard deviation, for
     at least three. Both are withheld where the intervals fill less than a third of the epoch: what
     is left beside an apnea are a few recovery breaths, and their rate is not the epoch's.
@@ -77,10 +81,11 @@ def breath_statistics(
     rate_bpm, interval_sd_s : arrays [n_epochs], nan where withheld.
     """
     intervals = np.diff(times_s)
+    usual = ndimage.median_filter(intervals, size=_MEDIAN_BREATHS, mode="nearest")
     epoch = (times_s[:-1] // epoch_s).astype(int)
     inside = (
         (epoch == (times_s[1:] // epoch_s).astype(int))
-        & (intervals <= _LONGEST_BREATH_S)
+        & (intervals <= np.minimum(_LONGEST_BREATH_S, _LONGEST_TIMES_MEDIAN * usual))
         & (epoch < n_epochs)
     )
     epoch, intervals = epoch[inside], intervals[inside]
