@@ -464,22 +464,71 @@ def simulate(
     seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same night.")] = 1,
     hours: Annotated[float, typer.Option(help="Length of the recording.")] = 8.0,
     ahi: Annotated[
-        float | None, typer.Option(help="Apneas and hypopneas an hour of sleep.")
+        float | None,
+        typer.Option(help="Apneas and hypopneas an hour of sleep; default the condition's."),
     ] = None,
     condition: Annotated[
         str | None,
-        typer.Option(help="healthy, osa, central, rem_related, supine_related or insomnia."),
+        typer.Option(
+            metavar="NAME",
+            help="healthy, healthy_young, healthy_old, mild_osa, moderate_osa, severe_osa, osa, "
+            "rem_related, supine_related, central, insomnia, copd, cheyne_stokes, plmd or rbd.",
+        ),
+    ] = None,
+    age: Annotated[
+        float | None, typer.Option(metavar="YEARS", help="5 to 95; default the condition's.")
+    ] = None,
+    artefacts: Annotated[
+        str,
+        typer.Option(
+            metavar="0..1|NAMES",
+            help="How likely artefacts are, or which there are, comma-separated: sweat, pop, "
+            "movement, mains, lost_belt, lost_electrode, oximeter, swapped_eyes, swapped_belts, "
+            "flipped, gain.",
+        ),
+    ] = "0",
+    missing: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CHANNELS", help="Channels not recorded, comma-separated: SPO2,LEG_L …"
+        ),
+    ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Labels, rates and units of house (default), shhs1, shhs2, mros, cfs, ccshs, wsc "
+            "or nox.",
+        ),
+    ] = None,
+    scoring_format: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORMAT", help="nsrr, profusion, edf, csv or json; default the layout's."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write a simulated night, its scoring, and the truth as JSON beside it."""
     from train.simulate import simulate_night, write_night
+    from train.simulate.export import checked_format
+    from train.simulate.layouts import layout_named
 
+    # A wrong name ends here, before the night is made.
+    checked_format(layout_named(layout), scoring_format)
     with _working() as tell:
         tell("simulating", 0.0)
-        made = simulate_night(seed, hours=hours, ahi=ahi, condition=condition)
+        made = simulate_night(
+            seed,
+            hours=hours,
+            ahi=ahi,
+            condition=condition,
+            age_y=age,
+            artefacts=_artefacts(artefacts),
+            missing=_names(missing),
+        )
         try:
-            files = write_night(made, out)
+            files = write_night(made, out, layout=layout, scoring_format=scoring_format)
         except OSError as error:
             raise QueryError(f"{out}: cannot be written ({error.strerror})") from error
     if as_json:
@@ -745,6 +794,19 @@ def _session(
     from tools.session import Session
 
     return Session.of(_open(path, scoring, mapping, model, tell))
+
+
+def _names(text: str | None) -> list[str]:
+    """Comma-separated names."""
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def _artefacts(text: str) -> float | list[str]:
+    """A likelihood, or names."""
+    try:
+        return float(text)
+    except ValueError:
+        return _names(text)
 
 
 def _mapping(pairs: list[str] | None) -> dict[str, str] | None:

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from sleeplm.errors import QueryError
-from train.simulate.layouts import Lead, layout_named, leads_of
+from train.simulate.layouts import Layout, Lead, layout_named, leads_of
 from train.simulate.night import SimulatedNight
 
-__all__ = ["SCORING_FORMATS", "write_night"]
+__all__ = ["SCORING_FORMATS", "checked_format", "write_night"]
 
 #: Name of a scoring format → the ending with which it lies beside ``OUT.edf`` and is found there.
 SCORING_FORMATS = {
@@ -58,11 +58,7 @@ def write_night(
     from sleeplm.scoring_files import write_scoring
 
     chosen = layout_named(layout)
-    form = scoring_format or chosen.scoring_format
-    if form not in SCORING_FORMATS:
-        raise QueryError(
-            f"scoring format {form!r} is not known; use one of {', '.join(SCORING_FORMATS)}"
-        )
+    form = checked_format(chosen, scoring_format)
     edf_path = Path(path)
     if edf_path.suffix.lower() != ".edf":
         edf_path = edf_path.with_name(edf_path.name + ".edf")
@@ -89,6 +85,22 @@ def write_night(
     truth_path = edf_path.with_name(edf_path.stem + ".truth.json")
     truth_path.write_text(night.scoring.to_json() + "\n", encoding="utf-8")
     return [edf_path, scoring_path, truth_path]
+
+
+def checked_format(layout: Layout, scoring_format: str | None) -> str:
+    """The name of the scoring's format: the one asked for, else the layout's.
+
+    Raises
+    ------
+    QueryError
+        The format is not known.
+    """
+    form = scoring_format or layout.scoring_format
+    if form not in SCORING_FORMATS:
+        raise QueryError(
+            f"scoring format {form!r} is not known; use one of {', '.join(SCORING_FORMATS)}"
+        )
+    return form
 
 
 def _physical_range(lead: Lead, samples: np.ndarray) -> tuple[float, float]:

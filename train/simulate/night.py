@@ -157,6 +157,7 @@ def simulate_night(
             strict=True,
         )
     )
+    wrong = chosen_artefacts(rng["artefacts"], artefacts)
     if start is None:
         start = datetime(2001, 1, 1, 21, 30) + timedelta(
             minutes=int(rng["plan"].integers(0, 121)), seconds=int(rng["plan"].integers(0, 60))
@@ -193,7 +194,6 @@ def simulate_night(
     native |= leg_muscles(rng["legs"], stages, steps)
     for name in missing:
         native.pop(name, None)
-    wrong = chosen_artefacts(rng["artefacts"], artefacts)
     disturbed = (
         disturb(rng["artefacts"], native, wrong, n_epochs * EPOCH_S, movements_s)
         if artefacts
