@@ -63,7 +63,7 @@ def belt(
     rng: np.random.Generator, n: int, moved: np.ndarray, position: np.ndarray | None
 ) -> np.ndarray:
     """A belt's signal: noise, slow drift, and a new level and gain with each posture."""
-    signal = moved + 0.012 * rng.standard_normal(n) + drift(rng, n, 0.08)
+    signal = moved + 0.005 * rng.standard_normal(n) + drift(rng, n, 0.08)
     if position is None:
         return np.asarray(signal)
     edges = np.concatenate([[0], np.flatnonzero(np.diff(position)) + 1, [len(position)]])
@@ -80,6 +80,6 @@ def belt(
 
 
 def drift(rng: np.random.Generator, n: int, sd: float) -> np.ndarray:
-    """Slow wander of a sensor's base line."""
-    coarse = slow_noise(rng, n // RATE_HZ + 2, 40.0)
-    return sd * np.interp(np.arange(n) / RATE_HZ, np.arange(len(coarse)), coarse)
+    """Slow wander of a sensor's base line, smooth at the rate of breathing."""
+    coarse = uniform_filter1d(slow_noise(rng, n // RATE_HZ + 2, 60.0), 25, mode="nearest")
+    return np.asarray(sd * np.interp(np.arange(n) / RATE_HZ, np.arange(len(coarse)), coarse))

@@ -36,6 +36,7 @@ EDGE_S = 8.0
 INTERVAL_CV = np.array([0.17, 0.11, 0.07, 0.04, 0.16])
 DEPTH_CV = np.array([0.26, 0.15, 0.09, 0.05, 0.20])
 SIGHS_PER_H = 8.0
+LARGEST_BREATH = 2.4
 # Time constants (breaths) whose equal sum falls off like 1/f.
 MEMORY_BREATHS = (1.5, 6.0, 24.0, 96.0)
 STAGE_RATE = np.array([1.06, 1.0, 0.98, 0.99, 1.06])
@@ -369,7 +370,7 @@ def breathe(
     if snoring is None:
         snoring = float(rng.beta(1.2, 2.0))
     wake = (stage == 0) & (stages is not None)
-    speech = wake & (slow_noise(rng, count, 5.0) > 0.9)
+    speech = wake & (slow_noise(rng, count, 5.0) > 1.8)
     plan = _plan(rng, breaths, events, arousals_s, snoring)
     interval_s = np.diff(breaths.onset_s)
     share = 0.41 + 0.025 * slow_noise(rng, count, 40.0) + 0.02 * rng.standard_normal(count)
@@ -399,13 +400,13 @@ def breathe(
         within_s, inspiration, decay, plan.limitation[index], skew[index]
     )
     if speech.any():
-        voice = 1 + 0.5 * slow_noise(rng, n, 0.12 * RATE_HZ).clip(-2, 2)
+        voice = 0.6 + 0.3 * slow_noise(rng, n, 0.12 * RATE_HZ).clip(-2, 2)
         flow *= np.where(speech[index], voice, 1.0)
     _measure_flow(breaths, events, flow)
     signals = {
         "THX": belt(rng, n, 2.0 * thorax - 0.75, position),
         "ABD": belt(rng, n, rng.uniform(1.6, 2.5) * abdomen - 0.75, position),
-        "AF": flow + 0.010 * rng.standard_normal(n) + drift(rng, n, 0.01),
+        "AF": flow + 0.010 * rng.standard_normal(n) + drift(rng, n, 0.02),
     }
     out = {name: signal.astype(np.float32) for name, signal in signals.items()}
     out["phase"] = phase.astype(np.float32)
@@ -481,7 +482,7 @@ def _recover(
         breath = event.stop + step
         if breath >= len(depth) or taken[breath]:
             break
-        depth[breath] *= gain
+        depth[breath] = min(depth[breath] * gain, LARGEST_BREATH)
 
 
 def _taper(
@@ -513,16 +514,16 @@ def _shape(
         belly[here] = chest[here] * rng.uniform(0.95, 1.15)
         asynchrony[here] = rng.uniform(0.26, 0.36) + 0.14 * ramp
     elif event.kind == "central_apnea":
-        chest[here] = belly[here] = 0.015
+        chest[here] = belly[here] = rng.uniform(0.02, 0.06)
     elif event.kind == "mixed_apnea":
         # No drive at first (for less than the 10 s of a central apnea), then efforts that grow
         # against the closed airway, and chest and belly that come apart only as they do.
         silent = round(length * rng.uniform(0.42, 0.52))
         silent = min(max(silent, 1), max(int(9.5 * length / event.duration_s), 1), length - 1)
         grown = np.linspace(rng.uniform(0.35, 0.55), rng.uniform(0.9, 1.2), length - silent)
-        chest[here] = belly[here] = np.concatenate([np.full(silent, 0.015), grown])
+        chest[here] = belly[here] = np.concatenate([np.full(silent, 0.03), grown])
         asynchrony[here] = np.concatenate(
-            [np.zeros(silent), np.linspace(0.03, rng.uniform(0.12, 0.3), length - silent)]
+            [np.zeros(silent), np.linspace(0.03, rng.uniform(0.08, 0.22), length - silent)]
         )
     elif event.central:
         chest[here] = belly[here] = flow[here] * np.exp(0.05 * rng.standard_normal(length))
