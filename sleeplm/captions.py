@@ -161,7 +161,6 @@ class _Section:
 def _section(
     system: str, channel: str, label: str, items: dict[str, str], trend: str | None = None
 ) -> _Section:
-    items = {name: words for name, words in items.items() if name in FIELDS}
     return _Section(
         system,
         channel,

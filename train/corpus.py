@@ -6,20 +6,21 @@ the next; nothing but the stages of all epochs is held in memory.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from sleeplm.captions import SYSTEMS, CaptionFields
+from sleeplm.captions import SYSTEMS
 from sleeplm.errors import SleepLMError
-from sleeplm.physiology import FIELDS
 from sleeplm.prompts import EVENT_PHRASES, STAGE_PROMPTS
 from sleeplm.scoring import EPOCH_S, STAGES
-from train.captions import joint_text, render, short_form
+from train.captions import LEVELS, joint_text, render, short_form
+from train.captions.mix import TextMix, contrastive_text, left_to_see
 from train.objective import Batch
 from train.shards import Epoch, ShardReader
 
@@ -56,7 +57,7 @@ EVIDENCE = {
     "desaturation": ("SPO2",),
     "arousal": ("EEG_C3_A2", "EEG_C4_A1"),
 }
-CHANNEL_OF = {name: entry.channel for name, entry in FIELDS.items()}
+DEFAULT_MIX = TextMix()
 #: Their sign is a matter of wiring; airflow is left out, since its shape upward is measured.
 _FLIPPED = ("ECG", "THX", "ABD")
 
@@ -69,6 +70,7 @@ class Augmentation:
     gain: float = 0.0
     noise: float = 0.0
     flip: float = 0.0
+    time_mask: float = 0.0
 
 
 class Corpus:
@@ -131,35 +133,29 @@ class Corpus:
         rows = np.searchsorted(self.weights, rng.random(size)).clip(max=len(self) - 1)
         return [self.epoch(int(row)) for row in rows]
 
-    def batch(
-        self,
-        rng: np.random.Generator,
-        size: int,
-        config: ModelConfig,
-        tokenizer: Tokenizer,
-        augmentation: Augmentation,
-        n_systems: int = len(SYSTEMS),
-    ) -> Batch:
-        """Draw, augment, word and tokenize one step's epochs."""
-        return make_batch(self.draw(rng, size), rng, config, tokenizer, augmentation, n_systems)
-
 
 def make_batch(
     epochs: Sequence[Epoch],
-    rng: np.random.Generator,
+    seed: Sequence[int],
     config: ModelConfig,
     tokenizer: Tokenizer,
     augmentation: Augmentation,
     n_systems: int = len(SYSTEMS),
+    mix: TextMix = DEFAULT_MIX,
+    rows: range | None = None,
 ) -> Batch:
     """The tensors of a step; text is worded anew, and what a dropped channel hides is left out.
 
-    ``n_systems`` captions are learned of each epoch, the same systems for all of a step.
+    ``n_systems`` captions are learned of each epoch, the same systems for all of a step. What is
+    drawn for an epoch depends on ``seed`` and its row in the step alone, so that several processes
+    (``rows``: whose rows ``epochs`` are) make of a step what one would.
     """
+    rng = np.random.default_rng([*seed, 0])
+    row_rngs = [np.random.default_rng([*seed, 1 + row]) for row in rows or range(len(epochs))]
     systems = sorted(rng.choice(len(SYSTEMS), n_systems, replace=False).tolist())
     montage = list(config.input.montage)
     clean = np.stack([epoch.signals for epoch in epochs]).astype(np.float32)
-    signals, present = augment(clean, rng, config, augmentation)
+    signals, present = augment(clean, row_rngs, config, augmentation)
     kinds = list(config.extensions.event_kinds)
     n_bins = config.biosignals_cfg.patches * config.extensions.grounding_bins
     numbers = np.stack([epoch.numbers for epoch in epochs])
@@ -190,8 +186,8 @@ def make_batch(
             kind_targets[row, column] = float(bool(spans))
             for start, end in spans:
                 bins[row, column] = np.maximum(bins[row, column], _coverage(start, end, n_bins))
-        fields = _left_to_see(epoch.fields, set(montage) - seen, hidden)
-        texts.append(_contrastive_text(fields, rng))
+        fields = left_to_see(epoch.fields, set(montage) - seen, hidden)
+        texts.append(contrastive_text(fields, row_rngs[row], mix))
         for index in systems:
             captions.append(render(fields, SYSTEMS[index]))
             prefixes.append((index, -1))
@@ -205,7 +201,7 @@ def make_batch(
         clean=torch.from_numpy(clean),
         present=torch.from_numpy(present),
         text=_trimmed(tokenizer.batch(texts, length)),
-        same_text=torch.tensor([[one == other for other in texts] for one in texts]),
+        text_key=torch.tensor([_key(text) for text in texts]),
         captions=_trimmed(tokenizer.batch(captions, length)),
         channel_indices=torch.tensor(prefixes),
         stage=torch.tensor([epoch.stage for epoch in epochs]),
@@ -218,7 +214,7 @@ def make_batch(
 
 def augment(
     clean: np.ndarray,
-    rng: np.random.Generator,
+    rngs: Sequence[np.random.Generator],
     config: ModelConfig,
     augmentation: Augmentation,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -231,7 +227,8 @@ def augment(
     missing_value = np.array([config.input.rule(name).missing for name in montage], np.float32)
     present = ~(clean == missing_value[None, :, None]).all(axis=2)
     free = np.array([config.input.rule(name).kind == "zscore" for name in montage])
-    for row in range(len(clean)):
+    signals = np.empty(clean.shape, np.float32)
+    for row, rng in enumerate(rngs):
         if rng.random() < augmentation.channel_dropout:
             dropped = rng.choice(len(montage), size=int(rng.integers(1, 5)), replace=False)
             present[row, dropped] = False
@@ -241,45 +238,21 @@ def augment(
         if rng.random() < augmentation.flip:
             turned = [name in _FLIPPED and rng.random() < 0.5 for name in montage]
             clean[row, turned] *= -1
-    noise = rng.standard_normal(clean.shape, np.float32) * np.float32(augmentation.noise)
-    signals = clean + noise * free[None, :, None]
+        noise = rng.standard_normal(clean[row].shape, np.float32) * np.float32(augmentation.noise)
+        signals[row] = clean[row] + noise * free[:, None]
+        if rng.random() < augmentation.time_mask:
+            # Reconstruction still aims at what was there: it has to be told from the rest.
+            masked = int(rng.integers(len(montage)))
+            length = int(rng.integers(clean.shape[2] // 30, clean.shape[2] // 6))
+            first = int(rng.integers(clean.shape[2] - length))
+            signals[row, masked, first : first + length] = missing_value[masked]
     signals = np.where(present[:, :, None], signals, missing_value[None, :, None])
     return signals.astype(np.float32), present
 
 
-def _left_to_see(fields: CaptionFields, dropped: set[str], hidden: set[str]) -> CaptionFields:
-    """The fields that are still true to say when channels were dropped."""
-    events = [event for event in fields.events if event.kind not in hidden]
-    return replace(
-        fields,
-        position=None if "POS" in dropped else fields.position,
-        events=events,
-        no_event=not events,
-        values={
-            name: value for name, value in fields.values.items() if CHANNEL_OF[name] not in dropped
-        },
-        trends={
-            name: parts for name, parts in fields.trends.items() if name.upper() not in dropped
-        },
-        missing=sorted({*fields.missing, *dropped}),
-    )
-
-
-def _contrastive_text(fields: CaptionFields, rng: np.random.Generator) -> str:
-    """Half stage and events with one other system, the rest stage and events, or a short phrase.
-
-    The mix that gave the best zero-shot reading in a small study (bare phrases must be seen, or
-    prompts fall outside what the text tower knows).
-    """
-    draw = rng.random()
-    if draw < 0.5:
-        other = SYSTEMS[rng.integers(4)]
-        return joint_text(fields, rng, systems=("stage_event", other))
-    if draw < 0.7:
-        return render(fields, "stage_event", style="varied", rng=rng)
-    if draw < 0.85 and fields.stage in STAGE_PROMPTS:
-        return str(rng.choice(STAGE_PROMPTS[fields.stage]))
-    return short_form(fields, rng)
+def _key(text: str) -> int:
+    """A number for a text, the same in every process."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big", signed=True)
 
 
 def _coverage(start_s: float, end_s: float, n_bins: int) -> np.ndarray:
@@ -308,6 +281,7 @@ def caption_sample(corpus: Corpus, rng: np.random.Generator, size: int) -> Itera
         for system in SYSTEMS:
             yield render(epoch.fields, system)
         yield joint_text(epoch.fields, rng, systems=SYSTEMS)
+        yield joint_text(epoch.fields, rng, systems=SYSTEMS, levels=LEVELS)
         yield short_form(epoch.fields, rng)
     for phrases in (*EVENT_PHRASES.values(), *STAGE_PROMPTS.values()):
         yield from phrases

@@ -29,6 +29,7 @@ from sleeplm.model.checkpoint import save_folder
 from sleeplm.model.config import ModelConfig
 from sleeplm.model.recoca import ReCoCa
 from sleeplm.model.tokenizer import SmallTokenizer
+from train.captions.mix import TextMix
 from train.corpus import Augmentation, Corpus, caption_sample, simulation_plan
 from train.objective import LossWeights, losses
 from train.prepare import prepare
@@ -52,6 +53,7 @@ class Recipe:
     captions_per_step: int = 3
     loss: LossWeights = field(default_factory=LossWeights)
     augmentation: Augmentation = field(default_factory=Augmentation)
+    texts: TextMix = field(default_factory=TextMix)
     checkpoint_minutes: float = 5.0
     log_every: int = 20
 
@@ -76,6 +78,7 @@ def load_recipe(source: str | Path) -> Recipe:
     try:
         data["loss"] = LossWeights(**data.get("loss", {}))
         data["augmentation"] = Augmentation(**data.get("augmentation", {}))
+        data["texts"] = TextMix(**data.get("texts", {}))
         return Recipe(**data)
     except TypeError as error:
         raise SleepLMError(f"{path.name}: {error}; see the comments in embedded.yaml") from error
@@ -155,6 +158,7 @@ def train(
             tokenizer,
             recipe.augmentation,
             recipe.captions_per_step,
+            recipe.texts,
         )
         rate = settings["lr"] * _schedule(step, steps, settings)
         for group in optimizer.param_groups:

@@ -20,7 +20,7 @@ from sleeplm.cache import write_atomically
 from sleeplm.captions import CaptionFields
 from sleeplm.errors import SleepLMError
 from sleeplm.scoring import EPOCH_S, STAGES, Scoring
-from train.captions import epoch_fields
+from train.captions import all_epoch_fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,8 +87,8 @@ def write_shard(
     n_epochs = min(len(inputs), scoring.n_epochs)
     measurements = measure_night(dict(signals))
     texts = [
-        json.dumps(epoch_fields(measurements, scoring, epoch).to_dict(), separators=(",", ":"))
-        for epoch in range(n_epochs)
+        json.dumps(fields.to_dict(), separators=(",", ":"))
+        for fields in all_epoch_fields(measurements, scoring)[:n_epochs]
     ]
     encoded = [text.encode() for text in texts]
     kinds = sorted({event.kind for event in scoring.events})

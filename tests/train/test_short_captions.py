@@ -9,6 +9,7 @@ import pytest
 
 from sleeplm.caption_context import EpochContext
 from sleeplm.captions import CaptionEvent, CaptionFields
+from train.captions.mix import TextMix, contrastive_text, left_to_see
 from train.captions.short import (
     SIGNS,
     ShortFields,
@@ -86,3 +87,47 @@ def test_a_question_is_turned_into_what_it_looks_for() -> None:
     rng = np.random.default_rng(6)
     asked = {render_short(ShortFields(kinds=("arousal",)), rng) for _ in range(300)}
     assert {"show me arousal", "arousal", "where is arousal", "when did arousal happen"} <= asked
+
+
+MEASURED = CaptionFields(
+    stage="N2",
+    no_event=True,
+    values={"eeg_c3_delta_pct": 61.0, "eeg_c3_spindle_count": 3.0, "thx_abd_phase_deg": 20.0},
+    context=EpochContext(desaturation_depth_pct=5.0, since_onset_min=60.0, near={"breathing": 2}),
+)
+
+
+def mixed(mix: TextMix, times: int = 400) -> list[str]:
+    rng = np.random.default_rng(12)
+    return [contrastive_text(MEASURED, rng, mix) for _ in range(times)]
+
+
+def test_a_mix_keeps_its_shares_and_leaves_own_fields_out_unless_asked() -> None:
+    plain = mixed(TextMix(joint=1.0, stage_event=0.0, prompts=0.0))
+    assert not any("spindle" in text or "asynchrony" in text for text in plain)
+    assert not any("onset" in text for text in plain)
+    own = mixed(TextMix(joint=1.0, stage_event=0.0, prompts=0.0, own_fields=True, context=0.5))
+    assert 0.1 < np.mean(["spindle" in text for text in own]) < 0.2
+    assert any("sleep onset" in text for text in own)
+    released = mixed(TextMix(joint=1.0, stage_event=0.0, prompts=0.0, released=1.0))
+    assert any("Central EEG Activity (C3-A2)" in text for text in released)
+    prompts = mixed(TextMix(joint=0.0, stage_event=0.0, prompts=1.0))
+    assert set(prompts) <= {
+        "N2 sleep.",
+        "The stage of this epoch is Stable Light Sleep (N2).",
+        "The subject is in Stable Light Sleep (N2) in this epoch.",
+        "This epoch is scored as Stable Light Sleep (N2).",
+    }
+    with pytest.raises(TypeError, match="add to 1 at most"):
+        TextMix(joint=0.9, stage_event=0.2)
+
+
+def test_a_dropped_channel_hides_what_needs_it() -> None:
+    left = left_to_see(MEASURED, {"ABD", "SPO2"}, {"desaturation"})
+    assert left.values.keys() == {"eeg_c3_delta_pct", "eeg_c3_spindle_count"}
+    assert left.missing == ["ABD", "SPO2"]
+    assert left.context.desaturation_depth_pct is None
+    assert left.context.near == {"breathing": 2}
+    assert MEASURED.context.desaturation_depth_pct == 5.0
+    unseen = left_to_see(MEASURED, {"ABD", "THX", "AF"}, set())
+    assert unseen.context.near == {}
