@@ -40,25 +40,34 @@ STAGE_SPECTRA: tuple[tuple[float, float, float, tuple[Bump, ...]], ...] = (
     (30.3, 2.95, 1.5, ((0.7, 4.2, 0.59), (9.8, 2.6, 0.75), (11.4, 5.1, 0.35))),
     (28.6, 2.72, 4.3, ((0.43, 4.0, 0.75), (9.5, 3.6, 0.33), (22.8, 4.9, 0.51))),
 )
-# Slow changes within a night in dB by stage (W N1 N2 N3 R), in three ranges: SD of falls, of rises.
+# Slow changes within a night in dB by stage (W N1 N2 N3 R), in four ranges: SD of falls, of rises.
 VARIABILITY_DB = {
-    "low": ((3.4, 2.8, 3.8, 1.6, 2.6), (3.8, 1.6, 1.9, 2.2, 2.2)),
-    "ten": ((3.6, 2.0, 2.0, 1.8, 3.0), (3.0, 1.2, 2.0, 1.8, 1.5)),
+    "slowest": ((1.5, 1.0, 0.6, 0.5, 0.8), (4.5, 1.5, 0.8, 0.5, 1.5)),
+    "low": ((3.0, 2.2, 1.8, 1.5, 2.0), (3.2, 1.3, 1.9, 2.0, 2.0)),
+    "ten": ((3.6, 2.0, 2.0, 1.8, 3.2), (3.0, 1.0, 1.2, 1.8, 1.2)),
     "high": ((2.2, 1.6, 1.4, 0.7, 1.0), (3.4, 1.4, 1.4, 0.7, 1.0)),
 }
 VARIABILITY_TAU_S = 90.0
-# Between nights, SD in dB: one gain for all; then a curve for wake and one for NREM, of
+# Between nights, SD in dB, as within one laboratory; the UCD patients differ about twice as much
+# (variety 2): one gain for all; then a curve for wake and one for NREM, of
 # which N1 and R have parts, at these frequencies; then one for each stage.
 KNOT_HZ = np.array([0.5, 1.0, 2.0, 4.0, 8.0, 11.0, 16.0, 24.0, 36.0])
 GAIN_SD_DB = 0.9
-WAKE_SD_DB = np.array([2.4, 1.8, 1.2, 0.9, 1.3, 1.1, 1.3, 1.7, 2.4])
-NREM_SD_DB = np.array([1.6, 1.3, 1.2, 1.1, 1.8, 1.7, 1.6, 1.5, 1.5])
+WAKE_SD_DB = np.array([2.2, 1.7, 1.2, 0.9, 1.3, 1.1, 1.2, 1.5, 2.0])
+NREM_SD_DB = np.array([1.5, 1.2, 1.1, 1.0, 1.3, 1.2, 1.3, 1.2, 1.3])
 STAGE_SD_DB = 0.6
 # How far a curve's neighbouring knots go together (octaves).
 CURVE_OCTAVES = 1.6
-# NREM of the one PSG behind the table has less beta than that of the UCD patients (-2.4 dB at
-# 24 Hz in N3); half of the difference is added to every night.
-NREM_BETA_DB = 2.0
+# The PSG behind the spectra of sleep has less beta than 12 UCD patients (N3 at 22 Hz: −9 against
+# a median of −4.5 dB): added by stage, most of the difference in N3.
+BETA_DB = (0.0, 1.5, 2.2, 3.5, 1.5)
+# Shares of a rise and of a fall below 4 Hz that a stage keeps. N3 is where slow waves over 75 µV
+# fill a fifth of the epoch, whoever sleeps: who has large ones has more N3, not larger ones in N2.
+SLOW_LIMITS = ((1.0, 1.0), (0.5, 1.0), (0.35, 1.0), (1.0, 0.5), (0.8, 1.0))
+# The same of a rise around 10 Hz: N1 with alpha in half of the epoch is W, and R has little.
+ALPHA_LIMITS = (1.0, 0.5, 0.6, 1.0, 0.5)
+# One sleeper of five has alpha in NREM (5 of the 14 UCD recordings: 12-17 dB at 7-9 Hz in N3).
+INTRUSION_SHARE, INTRUSION_DB = 0.22, (1.5, 4.5)
 # Seconds over which N3 casts its shadow on the N2 around it.
 DEPTH_S = 240
 
@@ -237,8 +246,7 @@ def _stage_power_db(alpha_hz: float) -> np.ndarray:
             # The alpha peak of W, N1 and R is the sleeper's own.
             at_hz = alpha_hz * centre_hz / 9.6 if 8 < centre_hz < 10 else centre_hz
             row = row + height_db * np.exp(-0.5 * (np.log2(frequency / at_hz) / octaves) ** 2)
-        if stage in (2, 3):
-            row = row + NREM_BETA_DB * np.exp(-0.5 * (np.log2(frequency / 23) / 0.5) ** 2)
+        row = row + BETA_DB[stage] * np.exp(-0.5 * (np.log2(frequency / 22) / 0.35) ** 2)
         row = row + 10 * np.log10(frequency**2 / (frequency**2 + 0.2**2))
         row[0] = -90.0
         rows.append(row)
@@ -262,12 +270,21 @@ def _night_character(
     wake, nrem = _curve(rng, WAKE_SD_DB), _curve(rng, NREM_SD_DB)
     mixed = ((1.0, 0.0), (0.45, 0.55), (0.0, 1.0), (0.0, 1.0), (0.3, 0.7))
     slow = 1 / (1 + np.exp((np.log2(np.maximum(FREQUENCY_HZ, 0.25)) - 2) * 3))
+    intrusion = float(rng.uniform(*INTRUSION_DB)) * (rng.random() < INTRUSION_SHARE)
+    octaves = np.log2(np.maximum(FREQUENCY_HZ, 0.25) / (alpha_hz - 0.9))
+    bump = intrusion * np.exp(-0.5 * (octaves / 0.25) ** 2)
+    near_ten = np.exp(-0.5 * (np.log2(np.maximum(FREQUENCY_HZ, 0.25) / 10) / 0.45) ** 2)
     rows = []
     for stage, row in enumerate(_stage_power_db(alpha_hz)):
         of_wake, of_nrem = mixed[stage]
         own = _curve(rng, np.full(len(KNOT_HZ), STAGE_SD_DB))
-        aged = -0.25 * decades * slow if stage in (2, 3) else 0.0
-        rows.append(row + variety * (gain_db + of_wake * wake + of_nrem * nrem + own) + aged)
+        offset = variety * (gain_db + of_wake * wake + of_nrem * nrem + own)
+        if stage in (2, 3):
+            offset = offset - 0.25 * decades * slow
+        rises, falls = SLOW_LIMITS[stage]
+        kept = 1 - slow * (1 - np.where(offset > 0, rises, falls))
+        kept = np.where(offset > 0, kept * (1 - near_ten * (1 - ALPHA_LIMITS[stage])), kept)
+        rows.append(row + offset * kept + (variety * bump if stage in (2, 3) else 0.0))
     return np.stack(rows)
 
 
@@ -323,6 +340,7 @@ def _changes(
     step_s = HOP / RATE_HZ
     octave = np.log2(np.maximum(FREQUENCY_HZ, 0.25))
     shape = {
+        "slowest": 1 / (1 + np.exp((octave - np.log2(1.2)) * 4)),
         "low": 1 / (1 + np.exp((octave - np.log2(3.2)) * 3)),
         "ten": np.exp(-0.5 * ((octave - np.log2(10.0)) / 0.55) ** 2),
         "high": 1 / (1 + np.exp(-(octave - np.log2(16.0)) * 4)),
@@ -330,7 +348,7 @@ def _changes(
     # N2 is deep near N3 and light far from it; slow-wave sleep lightens in the course of a night.
     near = np.interp(frame_s, np.arange(len(depth)), depth)
     late = frame_s / max(frame_s[-1], 4 * 3600.0)
-    drift = weights[:, 2] * 3.0 * (near - 0.35) + (weights[:, 2] + weights[:, 3]) * (
+    drift = weights[:, 2] * 3.0 * (near - 0.2) + (weights[:, 2] + weights[:, 3]) * (
         0.6 - 1.2 * late
     )
     total = drift.astype(np.float32)[:, None] * shape["low"].astype(np.float32)
