@@ -684,8 +684,8 @@ class _Summarizer:
                 f"an arousal that starts within it or up to {AROUSAL_AFTER_S:g} s after its end"
             ),
             "desaturation": (
-                "where this program finds them: a fall of SpO2 to its lowest point from the peak in "
-                "the minute before it (after Karhu et al., Comput. Biol. Med. 2022); where a scorer "
+                "where this program finds them: a fall of SpO2 from the peak in the minute before "
+                "its lowest point (after Karhu et al., Comput. Biol. Med. 2022); where a scorer "
                 "marked them, as marked"
             ),
             "latencies": self.fields["sleep_onset_latency"].note
