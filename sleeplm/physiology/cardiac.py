@@ -114,11 +114,11 @@ def beat_statistics(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Beat rate and RMSSD of each epoch, from the intervals that lie whole within it.
 
-    The rate is 60 over the mean of the accepted intervals; RMSSD is the root
-    mean square of successive differences (Task Force, Circulation 93:1043, 1996; ultra-short:
-    Munoz et al., PLoS ONE 10:e0138921, 2015). Intervals beside an ectopic beat, which comes
-    early or late or looks different, are not accepted. RMSSD is withheld unless 90 % of the intervals are
-    accepted, ten differences of neighbouring accepted intervals remain, and the beats look alike.
+    The rate is 60 over the mean of the accepted intervals; RMSSD is the root mean square of
+    successive differences (Task Force, Circulation 93:1043, 1996; ultra-short: Munoz et al., PLoS
+    ONE 10:e0138921, 2015). Intervals beside an ectopic beat, which comes early or late or looks
+    different, are not accepted. RMSSD is withheld unless 90 % of the intervals are accepted, ten
+    differences of neighbouring accepted intervals remain, and the beats look alike.
 
     Parameters
     ----------
