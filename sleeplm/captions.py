@@ -362,7 +362,7 @@ _NO_EVENT = re.compile(
     r"|\bnothing\s+(?:of\s+note\s+)?(?:was\s+)?detected\b|\bfree\s+of\s+events\b|\bevent-free\b"
 )
 _NEGATION = re.compile(r"\b(?:no|not|without|never|neither|nor|absent|unlikely)\b")
-_NOTHING_TO_SAY = re.compile(r"\bno\s+reliable\s+measurements?\b")
+_NOTHING_TO_SAY = re.compile(r"\bno\s+reliable\s+measurements?\b|\bnothing\s+was\s+scored\b")
 _POSITION = re.compile(
     r"\b(?:body\s+position|position|lying|lies|posture|on|remains|stays)\b[\s:]*"
     r"(?:(?:is|was|remains|stays|of|the|in|a|on|to|his|her|their|body|sleeping)\s+)*"

@@ -313,7 +313,7 @@ def test_events_that_overlap_are_not_covered_twice() -> None:
 
 
 def test_depth_position_and_heart_rate_come_from_the_measurements() -> None:
-    n = 20 * 1920
+    n = 70 * 1920
     time_s = np.arange(n) / 64.0
     epoch = (time_s // EPOCH_S).astype(int)
     spo2 = np.interp(time_s, [300, 312, 318, 328], [96.0, 84.0, 84.0, 96.0]).round()
@@ -331,6 +331,19 @@ def test_depth_position_and_heart_rate_come_from_the_measurements() -> None:
     assert (contexts[7].position_min, contexts[7].previous_position) == (4.0, None)
     assert contexts[12].hr_vs_night_bpm == 11.0
     assert contexts[3].hr_vs_night_bpm == 0.0
+    # A few minutes are no night to compare with.
+    short = epoch_contexts(measure_night({"HR": np.full(20 * 1920, 60.0)}), None)
+    assert short[3].hr_vs_night_bpm is None
+
+
+def test_an_epoch_that_nobody_scored_claims_nothing() -> None:
+    fields = epoch_fields(measure_night({"HR": np.full(1920, 60.0)}), None, 0)
+    rng = np.random.default_rng(1)
+    for system in SYSTEMS:
+        text = render(fields, system, style="varied", rng=rng, levels=("local",))
+        assert text == "Nothing was scored here."
+        read = parse_caption(text, system)
+        assert (read.unparsed, read.no_event) == ([], False)
 
 
 def test_a_flat_channel_is_said_to_be_flat() -> None:

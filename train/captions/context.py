@@ -18,6 +18,8 @@ EPOCH_MIN = EPOCH_S / 60.0
 #: Periods of REM sleep are one where less than this lies between them (Feinberg & Floyd,
 #: Psychophysiology 1979;16:283).
 LEAST_BETWEEN_REM_MIN = 15.0
+#: Epochs of known heart rate that make a night's median: half an hour.
+LEAST_FOR_MEDIAN = 60
 
 
 def epoch_contexts(
@@ -132,7 +134,7 @@ def _heart(contexts: list[EpochContext], measurements: NightMeasurements) -> Non
     """From the oximeter's or the monitor's rate; from the ECG's beats where there is neither."""
     for name in ("hr_mean_bpm", "ecg_rate_bpm"):
         rates = measurements.values[name]
-        if np.isfinite(rates).any():
+        if np.isfinite(rates).sum() >= LEAST_FOR_MEDIAN:
             median = float(np.nanmedian(rates))
             for index in np.flatnonzero(np.isfinite(rates)):
                 contexts[index].hr_vs_night_bpm = round(float(rates[index]) - median, 3)

@@ -8,9 +8,10 @@ from __future__ import annotations
 from sleeplm.captions import CaptionFields
 from sleeplm.prompts import EVENT_PHRASES
 
-__all__ = ["NOTHING_RELIABLE", "SECTIONS", "fixed_caption", "sentence_case"]
+__all__ = ["NOTHING_RELIABLE", "NOTHING_SCORED", "SECTIONS", "fixed_caption", "sentence_case"]
 
 NOTHING_RELIABLE = "No reliable measurement."
+NOTHING_SCORED = "Nothing was scored here."
 _STAGE_FIXED = {
     "W": "Wake",
     "N1": "Light sleep (N1)",

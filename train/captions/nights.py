@@ -22,7 +22,7 @@ __all__ = ["NIGHT_TRAITS", "night_fields", "render_night", "short_night"]
 #: Share of the known quantities that a caption leaves out.
 _DROPPED = 0.2
 _OPENINGS = ("", "This night had ", "A night with ", "The recording shows ", "The night has ")
-_RELATIONS = (" of ", " at ", ": ", " equal to ", " standing at ", " was ")
+_RELATIONS = (" of ", " at ", ": ", " equal to ", " standing at ", " reaching ")
 _ROUNDED = (" of about ", " around ", " close to ", " of roughly ", " near ", " of nearly ")
 _CONNECTORS = (", ", ", along with ", ", together with ", ", plus ", ", as well as ", " and ")
 _UNITS = {

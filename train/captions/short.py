@@ -39,13 +39,12 @@ _ASKED = (
     "where is {}",
     "an epoch with {}",
     "find {}",
-    "is there {}",
-    "when did {} happen",
     "{}",
     "{}",
     "{}",
     "{}",
 )
+_ASKED_OF_EVENTS = (*_ASKED, "when did {} happen", "is there {}")
 _UNSCORED = "unscored epoch"
 _ANY = tuple(_STAGES)
 _SLEEP = ("N1", "N2", "N3", "R")
@@ -198,11 +197,13 @@ def render_short(short: ShortFields, rng: np.random.Generator) -> str:
     elif stage is not None:
         text = choose(rng, _QUIET).format(stage) if short.quiet else stage
         text += _with_sign(short, rng)
+    elif short.sign is None and short.position is None:
+        return _UNSCORED
     else:
         text = _UNSCORED + _with_sign(short, rng)
     if short.position is not None:
         text += " " + choose(rng, _POSITIONS[short.position])
-    return choose(rng, _ASKED).format(text)
+    return choose(rng, _ASKED_OF_EVENTS if short.kinds else _ASKED).format(text)
 
 
 def _with_sign(short: ShortFields, rng: np.random.Generator) -> str:

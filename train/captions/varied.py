@@ -180,8 +180,10 @@ def _position(fields: CaptionFields, rng: np.random.Generator) -> list[str]:
 def _coverage(fields: CaptionFields) -> list[str]:
     """What there is to measure of events: how many, and how much of the epoch they cover."""
     count, cover_s = fields.context.event_count, fields.context.event_cover_s
-    if not count or cover_s is None:
+    if count is None or cover_s is None:
         return []
+    if count == 0:
+        return ["There are no events in this epoch."]
     noun = "event" if count == 1 else "events"
     return [f"There are {count} {noun} covering {cover_s:.1f} seconds of the epoch."]
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from sleeplm.captions import SYSTEMS, CaptionFields
 from sleeplm.errors import CaptionError
-from train.captions.fixed import NOTHING_RELIABLE, fixed_caption
+from train.captions.fixed import NOTHING_RELIABLE, NOTHING_SCORED, fixed_caption
 from train.captions.released import RELEASED_FIELDS, released_caption
 from train.captions.varied import LEVELS, order, stage_sentences, varied_level
 
@@ -78,7 +78,8 @@ def render(
         for level in order(levels)
         for sentence in varied_level(fields, system, level, rng, RELEASED_FIELDS)
     ]
-    return " ".join(sentences) or NOTHING_RELIABLE
+    measured = "channel" in levels and system != "stage_event"
+    return " ".join(sentences) or (NOTHING_RELIABLE if measured else NOTHING_SCORED)
 
 
 def _as_released(fields: CaptionFields, system: str, rng: np.random.Generator) -> str:
