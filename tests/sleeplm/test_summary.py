@@ -2,12 +2,13 @@
 
 import json
 import math
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
 import pytest
 
-from sleeplm.physiology import NightMeasurements
+from sleeplm.physiology import measure_night
 from sleeplm.recording import Recording
 from sleeplm.scoring import EVENT_KINDS, Event, Scorer, Scoring
 from sleeplm.severity import insights, severity_word
@@ -420,7 +421,7 @@ def test_heart_rate_is_of_sleep_and_of_plausible_seconds():
 
 def test_heart_rate_from_ecg_beats_is_a_fallback_that_says_so():
     rates = np.array([100.0, 60.0, np.nan, 64.0], dtype=np.float32)
-    measured = NightMeasurements(4, {"ecg_rate_bpm": rates}, {}, {}, {}, ())
+    measured = replace(measure_night(recording_of(4).signals), values={"ecg_rate_bpm": rates})
     summary = summarize(Scoring(("W", "N2", "N2", "R")), recording_of(4), measured)
     assert summary.hr_mean.value == pytest.approx(62.0)
     assert "ECG beats" in summary.hr_mean.note
