@@ -12,7 +12,9 @@ import torch
 
 from sleeplm.model.config import ModelConfig
 from sleeplm.model.drafts import Drafts
+from sleeplm.model.encoder import affine
 from sleeplm.model.generation import Sampling, generate
+from sleeplm.model.precision import one_thread_for, prepare
 from sleeplm.model.recoca import ReCoCa
 
 SOT, EOT = 1, 10
@@ -311,6 +313,48 @@ def test_a_batch_teaches_the_drafts_of_the_next_caption(
     )
     assert alone == together[2:3]
     assert drafts[0].written == 19
+
+
+def test_quantized_weights_run_no_drafts(model: ReCoCa, memory: torch.Tensor) -> None:
+    """Their activations are scaled over all rows of a pass: guesses would change the ids."""
+    coarse = copy.deepcopy(model)
+    prepare(coarse, "int8", "cpu")
+    drafts: dict[int, Drafts] = {0: Loose(16)}
+    for _ in range(2):
+        plain, drafted = plain_and_drafted(coarse, memory[:1], drafts, min_length=20, max_length=20)
+        assert drafted == plain
+    assert drafts[0].passes == 0
+
+
+def test_small_passes_take_one_thread_and_put_the_others_back() -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        within = []
+
+        def fail() -> None:
+            with one_thread_for(1, 768, torch.device("cpu")):
+                within.append(torch.get_num_threads())
+                raise KeyError
+
+        with pytest.raises(KeyError):
+            fail()
+        assert within == [1]
+        assert torch.get_num_threads() == 2
+        with one_thread_for(64, 768, torch.device("cpu")):
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5, 8, 9])
+def test_a_few_rows_give_the_product_of_many(rows: int) -> None:
+    generator = torch.Generator().manual_seed(rows)
+    weight = torch.randn(24, 40, generator=generator)
+    bias = torch.randn(24, generator=generator)
+    x = torch.randn(1, rows, 40, generator=generator)
+    expected = (x.double() @ weight.double().T + bias.double()).float()
+    torch.testing.assert_close(affine(x, weight, bias), expected, atol=2e-5, rtol=0)
 
 
 def test_drafts_follow_the_longest_context_and_stop_where_they_pay_no_more() -> None:
