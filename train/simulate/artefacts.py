@@ -177,9 +177,13 @@ def _oximeter(rng: np.random.Generator, channels: Channels, done: Disturbances) 
     """The finger clip slips or moves: the oximeter shows 0, or a fall that is none."""
     if "SPO2" not in channels or "HR" not in channels:
         return
-    spo2_pct, pulse_bpm, spans = oximeter_faults(
-        rng, channels["SPO2"][1], channels["HR"][1], done.movements_s, dropouts_per_h=1.5
-    )
+    spans: list[tuple[float, float]] = []
+    # Drawn again until the finger slips at least once; twice in a short night is enough.
+    per_h = max(1.5, 2 * 3600 / done.duration_s)
+    while not spans:
+        spo2_pct, pulse_bpm, spans = oximeter_faults(
+            rng, channels["SPO2"][1], channels["HR"][1], done.movements_s, dropouts_per_h=per_h
+        )
     for name, samples in (("SPO2", spo2_pct), ("HR", pulse_bpm)):
         channels[name] = (channels[name][0], samples.astype(np.float32))
     for start_s, end_s in spans:

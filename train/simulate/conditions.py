@@ -43,6 +43,10 @@ class Condition:
         Spontaneous arousals.
     reras_per_h : float
         Respiratory effort-related arousals that are asked for.
+    periodic_breathing : bool
+        Events are the troughs of Cheyne-Stokes breathing, and none besides.
+    resting_bpm, pac_per_h, pvc_per_h : float
+        Heart rate in N2 (drawn where None), and premature beats an hour.
     central_hypopneas : float
         Share of hypopneas in which the drive falls and not the airway.
     resting_spo2_pct, finger_lag_s, rem_fall_pct : float or None
@@ -70,6 +74,10 @@ class Condition:
     arousals_per_h: float = 9.0
     reras_per_h: float = 1.5
     central_hypopneas: float = 0.05
+    periodic_breathing: bool = False
+    resting_bpm: float | None = None
+    pac_per_h: float = 1.0
+    pvc_per_h: float = 0.5
     resting_spo2_pct: float | None = None
     finger_lag_s: float | None = None
     rem_fall_pct: float = 0.0
@@ -105,7 +113,9 @@ class Condition:
 CONDITIONS: dict[str, Condition] = {
     "healthy": Condition(ahi=2.0),
     "healthy_young": Condition(ahi=1.0, age_y=22.0, deep_sleep=1.1, leg_movements_per_h=2.0),
-    "healthy_old": Condition(ahi=4.0, age_y=72.0, plm_per_h=5.0, plm_arousal_share=0.15),
+    "healthy_old": Condition(
+        ahi=4.0, age_y=72.0, plm_per_h=5.0, plm_arousal_share=0.15, pac_per_h=6.0, pvc_per_h=3.0
+    ),
     "mild_osa": Condition(ahi=9.0, age_y=42.0),
     "moderate_osa": Condition(ahi=21.0, age_y=50.0),
     "severe_osa": Condition(ahi=52.0, age_y=55.0, supine_weight=1.5, leg_movements_per_h=5.0),
@@ -145,6 +155,9 @@ CONDITIONS: dict[str, Condition] = {
         supine_weight=1.3,
         resting_spo2_pct=90.5,
         rem_fall_pct=6.0,
+        resting_bpm=76.0,
+        pac_per_h=6.0,
+        pvc_per_h=4.0,
     ),
     "cheyne_stokes": Condition(
         ahi=30.0,
@@ -152,10 +165,9 @@ CONDITIONS: dict[str, Condition] = {
         fragmentation=1.2,
         deep_sleep=0.7,
         rem_sleep=0.85,
-        shares=(0.04, 0.66, 0.05, 0.25),
-        stage_weight=(0.0, 1.2, 1.0, 0.2, 0.1),
-        supine_weight=1.6,
-        central_hypopneas=0.9,
+        periodic_breathing=True,
+        pac_per_h=8.0,
+        pvc_per_h=15.0,
         finger_lag_s=30.0,
     ),
     "plmd": Condition(

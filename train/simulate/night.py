@@ -27,10 +27,11 @@ from train.simulate.breathing import (
     place_events,
     place_reras,
 )
+from train.simulate.cheyne_stokes import periodic_breathing
 from train.simulate.conditions import CONDITIONS, SUPINE, Condition, condition_named
 from train.simulate.eeg import RATE_HZ, moment_stages, simulate_brain
 from train.simulate.eyes import eye_movements, eye_spread
-from train.simulate.heart import beat_times, electrocardiogram, pulse_rate
+from train.simulate.heart import add_ectopic, beat_times, electrocardiogram, pulse_rate
 from train.simulate.hypnogram import simulate_stages, waking_arousals
 from train.simulate.legs import LEG_CHANNELS, leg_muscles, leg_truth, move_legs
 from train.simulate.muscle import chin_muscle
@@ -149,7 +150,8 @@ def simulate_night(
         raise QueryError(f"variety {variety} is out of range; use 0 to 3")
     # A generator for each part: a change in one leaves the others as they were.
     parts = ("plan", "stages", "breaths", "events", "oxygen", "breathing", "brain", "eyes",
-             "muscle", "heart", "ecg", "legs", "artefacts", "waking", "reras", "pulse")  # fmt: skip
+             "muscle", "heart", "ecg", "legs", "artefacts", "waking", "reras", "pulse",
+             "ectopic")  # fmt: skip
     rng = dict(
         zip(
             parts,
@@ -167,10 +169,14 @@ def simulate_night(
     position, changes = posture(rng["plan"], stages, who)
     breaths = draw_breaths(rng["breaths"], stages)
     sleep_h = float(np.sum(stages > 0)) * EPOCH_S / 3600
-    events = place_events(
-        rng["events"], stages, position == SUPINE, breaths, round(ahi * sleep_h),
-        who.placement(ahi),
-    )  # fmt: skip
+    count = round(ahi * sleep_h)
+    periodic_s: list[tuple[float, float]] = []
+    if who.periodic_breathing:
+        breaths, events, periodic_s = periodic_breathing(rng["events"], stages, breaths, count)
+    else:
+        events = place_events(
+            rng["events"], stages, position == SUPINE, breaths, count, who.placement(ahi)
+        )
     circulation = draw_circulation(
         rng["oxygen"], ahi, resting_pct=who.resting_spo2_pct, lag_s=who.finger_lag_s,
         rem_fall_pct=who.rem_fall_pct,
@@ -201,7 +207,9 @@ def simulate_night(
     )
 
     legs = leg_truth(steps, stages, events)
-    truth, scored_kinds = truth_events(limited, dips, arousals_s, legs, disturbed, missing)
+    truth, scored_kinds = truth_events(
+        limited, dips, arousals_s, periodic_s, legs, disturbed, missing
+    )
     counted = [event for event in truth if "apnea" in event.kind or event.kind == "hypopnea"]
     meta: dict[str, Any] = {
         "seed": seed,
@@ -309,12 +317,21 @@ def _record(
         stages=stages, position=position,
     )  # fmt: skip
     phase = air.pop("phase")
-    beats_s = beat_times(rng["heart"], stages, phase, arousals_s, events)
+    beats_s = beat_times(
+        rng["heart"], stages, phase, arousals_s, events,
+        resting_bpm=who.resting_bpm, movements_s=movements_s,
+    )  # fmt: skip
+    beats_s, kinds = add_ectopic(
+        rng["ectopic"], beats_s, pac_per_h=who.pac_per_h, pvc_per_h=who.pvc_per_h
+    )
     heart_in_breathing(rng["pulse"], air, beats_s, events)
     fast = float(RATE_HZ)
     restless = moved[::2] / 60.0
     native = {
-        "ECG": (fast, electrocardiogram(rng["ecg"], n, beats_s, phase) + 0.002 * moved),
+        "ECG": (
+            fast,
+            electrocardiogram(rng["ecg"], n, beats_s, phase, kinds=kinds) + 0.002 * moved,
+        ),
         "ABD": (64.0, air["ABD"] + 1.2 * restless),
         "THX": (64.0, air["THX"] + restless),
         "AF": (64.0, air["AF"] + 0.3 * restless),

@@ -91,8 +91,9 @@ def arousals_and_movements(
                 length_s = min(length_s, max(3.2, events[number + 1].onset_s + 2 - onset_s))
             event.arousal = add(onset_s, length_s, 1.0)
             if needed and not event.arousal:
-                # No room for the arousal that would make it a hypopnea: the airway closes instead.
-                event.kind, event.flow_share = "obstructive_apnea", 0.04
+                # No room for the arousal that would make it a hypopnea: breathing stops instead.
+                event.kind = "central_apnea" if event.central else "obstructive_apnea"
+                event.flow_share = 0.04
     busy = [(event.onset_s - 15, event.end_s + 15) for event in events]
     movements: list[tuple[float, float]] = []
     taken = sorted(spans)

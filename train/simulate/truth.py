@@ -17,20 +17,22 @@ def truth_events(
     events: list[RespiratoryEvent],
     dips: list[Desaturation],
     arousals_s: list[tuple[float, float]],
+    periodic_s: Sequence[tuple[float, float]],
     legs: Sequence[Event],
     disturbed: Disturbances | None,
     missing: Sequence[str],
 ) -> tuple[list[Event], tuple[str, ...]]:
     """The events that at least one recorded channel shows, and the kinds that could be shown.
 
-    ``legs`` are the scored leg movements; a desaturation that a silent oximeter hides is none.
-    Artifacts count as looked for where some were asked for.
+    ``periodic_s`` are runs of Cheyne-Stokes breathing, ``legs`` are the scored leg movements; a
+    desaturation that a silent oximeter hides is none. Artifacts count as looked for where some
+    were asked for.
     """
     gone = set(missing)
     truth: list[Event] = []
     kinds: list[str] = []
     if not {"AF", "THX", "ABD"} <= gone:
-        kinds += (*RESPIRATORY_KINDS, "rera")
+        kinds += (*RESPIRATORY_KINDS, "rera", "cheyne_stokes")
         shown_on = next(name for name in ("AF", "THX", "ABD") if name not in gone)
         truth += [
             Event(
@@ -41,6 +43,10 @@ def truth_events(
                 evidence={"flow_reduction_pct": round(100 * (1 - event.flow_share), 1)},
             )
             for event in events
+        ]
+        truth += [
+            Event("cheyne_stokes", round(start_s, 2), round(end_s - start_s, 2), shown_on)
+            for start_s, end_s in periodic_s
         ]
     if "SPO2" not in gone:
         kinds.append("desaturation")
