@@ -39,12 +39,22 @@ class Served:
 def served(
     short_night: Path, model_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Served]:
-    folder = tmp_path_factory.mktemp("served")
+    yield from serving(short_night, model_folder, tmp_path_factory.mktemp("served"))
+
+
+@pytest.fixture(scope="module")
+def served_unscored(
+    unscored_night: Path, model_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
+    yield from serving(unscored_night, model_folder, tmp_path_factory.mktemp("unscored"))
+
+
+def serving(night: Path, model_folder: Path, folder: Path) -> Iterator[Served]:
     log = folder / "log.txt"
     environment = os.environ | {"SLEEPLM_CACHE": str(folder / "cache"), "TMPDIR": str(folder)}
     command = (
         "from ui.cli import main; "
-        f"main(['chat', {str(short_night)!r}, '--model', {str(model_folder)!r}, '--no-browser'])"
+        f"main(['chat', {str(night)!r}, '--model', {str(model_folder)!r}, '--no-browser'])"
     )
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -309,3 +319,27 @@ def test_help_opens_with_its_key_and_the_theme_can_be_changed(page: Page) -> Non
     was = page.evaluate("document.body.classList.contains('dark')")
     page.click('[data-role="theme"]')
     assert page.evaluate("document.body.classList.contains('dark')") is not was
+
+
+def test_automatic_scoring_can_be_cancelled_and_begun_again_while_questions_are_answered(
+    browser: Browser, served_unscored: Served
+) -> None:
+    page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(served_unscored.address)
+    cancel = page.locator('[data-role="cancel"]')
+    expect(cancel).to_be_visible()
+    expect(page.locator('[data-role="words"]')).to_contain_text(re.compile("scoring|YASA|psg"))
+    cancel.click()
+    expect(page.locator('[data-role="error-text"]')).to_contain_text("was cancelled")
+    expect(page.locator('[data-role="scorers"] [aria-checked="true"]')).to_have_count(0)
+    expect(cancel).to_be_hidden()
+    page.locator('[data-role="scorers"] button[data-source="automatic"]').click()
+    expect(cancel).to_be_visible()
+    ask(page, "What does the heart do in epoch 20?")
+    expect(page.locator("#chat")).to_contain_text("bpm")
+    ask(page, "How many hypopneas were there?")
+    expect(page.locator("#chat")).to_contain_text(re.compile("scoring under way|automatic"))
+    expect(page.locator('[data-role="scored-by"]')).to_have_text("automatic scoring")
+    expect(page.locator('[data-role="scorers"] [aria-checked="true"]')).to_have_text("automatic")
+    page.context.close()
