@@ -235,6 +235,37 @@ def test_desaturations_refuse_a_drop_that_flicker_reaches() -> None:
         desaturations(np.full(100, 96.0), drop_pct=1)
 
 
+def test_the_baseline_is_what_saturation_holds_between_the_falls() -> None:
+    dips = ((97, 50), (89, 20), (97, 10)) * 6
+    spo2 = np.repeat(np.concatenate([ramp(*dips), np.full(60, 93.0)]), 64)[: 18 * EPOCH]
+    night = measure_night({"SPO2": spo2})
+    baseline = night.values["spo2_baseline_pct"]
+    assert baseline[2:14] == pytest.approx(97.0, abs=0.5)
+    # The resting level that fell is the new baseline after two minutes.
+    level = np.repeat(np.concatenate([np.full(300, 97.0), np.full(240, 92.0)]), 64)
+    moved = measure_night({"SPO2": level}).values["spo2_baseline_pct"]
+    assert moved[[5, 9]] == pytest.approx(97.0)
+    assert moved[[15, 17]] == pytest.approx(92.0)
+
+
+def test_falls_of_three_and_of_four_points_are_told_apart() -> None:
+    spo2 = ramp((97, 60), (92, 20), (97, 15), (97, 60), (94, 15), (97, 8), (97, 62))
+    night = measure_night({"SPO2": np.repeat(spo2, 64)})
+    assert len(night.desaturations) == len(night.falls_of(3.0)) == 2
+    assert [nadir for *_, nadir in night.falls_of(4.0)] == [92.0]
+
+
+def test_the_trends_of_a_night_are_those_of_each_epoch() -> None:
+    rate = np.concatenate([np.full(40, 60.0), np.linspace(60, 75, 12), np.full(38, 75.0)])
+    spo2 = np.concatenate([np.full(65, 96.0), np.linspace(96, 90, 15), np.full(10, 90.0)])
+    night = measure_night({"HR": np.repeat(rate, 64), "SPO2": np.repeat(spo2, 64)})
+    directions = [[name for name, *_ in epoch] for epoch in night.trends["hr"]]
+    assert directions == [["stable"], ["stable", "increasing", "stable"], ["stable"]]
+    assert night.trends["hr"][1][1][1:] == pytest.approx((10.0, 22.0), abs=2.5)
+    assert [name for name, *_ in night.trends["spo2"][2]] == ["stable", "decreasing", "stable"]
+    assert night.trends["spo2"][0] == [("stable", 0.0, 30.0)]
+
+
 def test_plausible_saturation_keeps_fast_true_falls() -> None:
     spo2 = ramp((96, 20), (78, 12), (95, 8), (95, 20))
     assert np.isfinite(plausible_spo2(spo2)).all()
