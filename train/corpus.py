@@ -37,16 +37,29 @@ __all__ = [
     "simulation_plan",
 ]
 
+#: Conditions of training nights; common sleep apnea of any severity comes more often.
 CONDITIONS = (
-    "osa",
-    "osa",
     "osa",
     "healthy",
     "central",
+    "osa",
     "rem_related",
-    "supine_related",
     "insomnia",
+    "osa",
+    "supine_related",
+    "healthy_old",
+    "severe_osa",
+    "cheyne_stokes",
+    "plmd",
+    "osa",
+    "copd",
+    "healthy_young",
+    "moderate_osa",
+    "rbd",
+    "mild_osa",
 )
+#: How likely artefacts are in every third night.
+ARTEFACTS = 0.5
 #: An event kind cannot be known in an epoch that lacks all of these channels; other kinds (legs,
 #: artefacts) not from these twelve channels at all.
 EVIDENCE = {
@@ -292,23 +305,26 @@ def simulation_plan(n_nights: int, first_seed: int, hours: float) -> list[dict[s
     """What to simulate: seeds with conditions and an AHI spread over none to severe.
 
     Every other night has twice the variety of EEG within and between nights: a model must see more
-    than what it will be judged on (a forest trained on such nights reads real EEG better).
+    than what it will be judged on (a forest trained on such nights reads real EEG better). Some
+    nights have artefacts, which their truth marks.
     """
+    from train.simulate import CONDITIONS as KNOWN
+
     plan = []
     for seed in range(first_seed, first_seed + n_nights):
         rng = np.random.default_rng(seed)
         condition = CONDITIONS[seed % len(CONDITIONS)]
-        healthy = condition in ("healthy", "insomnia")
-        ahi = float(
-            rng.uniform(0, 5) if healthy else rng.choice([8, 18, 35, 55]) * rng.uniform(0.8, 1.2)
-        )
+        ahi = KNOWN[condition].ahi * rng.uniform(0.4, 1.6)
+        if condition == "osa":
+            ahi = rng.choice([8, 18, 35, 55]) * rng.uniform(0.8, 1.2)
         plan.append(
             {
                 "seed": seed,
                 "hours": hours,
-                "ahi": round(ahi, 1),
+                "ahi": round(float(ahi), 1),
                 "condition": condition,
                 "variety": 1.0 + seed // len(CONDITIONS) % 2,
+                "artefacts": ARTEFACTS if rng.random() < 1 / 3 else 0.0,
             }
         )
     return plan
