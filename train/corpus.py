@@ -141,10 +141,10 @@ class Corpus:
         shard = int(np.searchsorted(self.first, index, side="right")) - 1
         return self._read(self.paths[shard]).epoch(index - int(self.first[shard]))
 
-    def draw(self, rng: np.random.Generator, size: int) -> list[Epoch]:
-        """``size`` epochs, with replacement."""
-        rows = np.searchsorted(self.weights, rng.random(size)).clip(max=len(self) - 1)
-        return [self.epoch(int(row)) for row in rows]
+    def draw(self, rng: np.random.Generator, size: int, rows: range | None = None) -> list[Epoch]:
+        """``size`` epochs, with replacement; of these only ``rows`` are read and returned."""
+        chosen = np.searchsorted(self.weights, rng.random(size)).clip(max=len(self) - 1)
+        return [self.epoch(int(chosen[row])) for row in rows or range(size)]
 
 
 def make_batch(

@@ -3,9 +3,14 @@
     sleeplm train tiny-cpu --out runs/tiny            minutes: shows that everything works
     sleeplm train embedded --out runs/embedded        the model that ships
     sleeplm train embedded --out runs/embedded        again after a kill: goes on where it stood
+    torchrun --nproc-per-node 8 -m ui.cli train base --corpus CORPUS --out runs/base
 
-The run folder holds ``shards/`` (simulated nights), ``state.pt`` (to resume), ``log.jsonl`` and, at
-the end, ``model/`` (config.json, model.safetensors, tokenizer.json).
+The run folder holds ``shards/`` (simulated nights, where no corpus is given), ``state.pt`` (to
+resume), ``log.jsonl`` and, at the end, ``model/`` (config.json, model.safetensors,
+tokenizer.json) and ``curves.png``.
+
+Each step draws from its own generator, so that a resumed run, or one on another number of
+processes, sees what it would have seen.
 """
 
 from __future__ import annotations
@@ -13,84 +18,41 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from importlib import resources
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
+from torch import Tensor, nn
 
 from sleeplm.cache import write_atomically
 from sleeplm.errors import SleepLMError
 from sleeplm.model.checkpoint import save_folder
-from sleeplm.model.config import ModelConfig
 from sleeplm.model.recoca import ReCoCa
-from sleeplm.model.tokenizer import SmallTokenizer
-from train.captions.mix import TextMix
-from train.corpus import Augmentation, Corpus, caption_sample, simulation_plan
-from train.objective import LossWeights, losses
-from train.prepare import prepare
+from sleeplm.model.tokenizer import ClipTokenizer, SmallTokenizer, load_tokenizer
+from train.corpus import Corpus, caption_sample, make_batch, simulation_plan
+from train.distributed import Ranks, all_sum, joined
+from train.objective import Batch, Objective, contrastive_pull
+from train.prepare import Manifest, prepare
+from train.recipe import Recipe, load_recipe
 
-__all__ = ["Recipe", "load_recipe", "train"]
+__all__ = ["train"]
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """A training run, as written in ``train/recipes/*.yaml`` (each key is explained there)."""
-
-    name: str
-    steps: int
-    batch_size: int = 16
-    seed: int = 1
-    threads: int = 2
-    vocabulary: int = 1500
-    model: dict[str, Any] = field(default_factory=dict)
-    corpus: dict[str, Any] = field(default_factory=dict)
-    optimizer: dict[str, Any] = field(default_factory=dict)
-    captions_per_step: int = 3
-    loss: LossWeights = field(default_factory=LossWeights)
-    augmentation: Augmentation = field(default_factory=Augmentation)
-    texts: TextMix = field(default_factory=TextMix)
-    checkpoint_minutes: float = 5.0
-    log_every: int = 20
-
-
-def load_recipe(source: str | Path) -> Recipe:
-    """Read a recipe by its name in the package or by its path.
-
-    Raises
-    ------
-    SleepLMError
-        There is no such recipe, or a key is not known.
-    """
-    path = Path(source)
-    if not path.is_file():
-        path = Path(str(resources.files("train") / "recipes" / f"{source}.yaml"))
-    if not path.is_file():
-        known = sorted(p.stem for p in path.parent.glob("*.yaml"))
-        raise SleepLMError(
-            f"no recipe {str(source)!r}: give a .yaml file or one of {', '.join(known)}"
-        )
-    data = yaml.safe_load(path.read_text("utf-8"))
-    try:
-        data["loss"] = LossWeights(**data.get("loss", {}))
-        data["augmentation"] = Augmentation(**data.get("augmentation", {}))
-        data["texts"] = TextMix(**data.get("texts", {}))
-        return Recipe(**data)
-    except TypeError as error:
-        raise SleepLMError(f"{path.name}: {error}; see the comments in embedded.yaml") from error
+Say = Callable[[str], None]
 
 
 def train(
     source: str | Path,
     out: str | Path,
     *,
+    corpus: str | Path | None = None,
+    start: str | None = None,
     resume: bool = True,
     steps: int | None = None,
-    progress: Callable[[str], None] = print,
+    progress: Say = print,
 ) -> Path:
     """Run a recipe to its end; returns the folder of the trained model.
 
@@ -100,6 +62,11 @@ def train(
         Recipe name or file.
     out : path
         Run folder. A run found there is continued when ``resume`` is true.
+    corpus : path, optional
+        A folder made by ``sleeplm prepare``, of which the train split is used; else the recipe's
+        simulated nights are made in the run folder.
+    start : str, optional
+        Weights to go on from, instead of the recipe's ``start``.
     steps : int, optional
         Instead of the recipe's number of steps.
     progress : callable
@@ -108,112 +75,367 @@ def train(
     Raises
     ------
     SleepLMError
-        The recipe is unknown, or the folder holds a run of another recipe.
+        The recipe or the corpus cannot be used, or the folder holds a run of another recipe.
     """
     recipe = load_recipe(source)
-    steps = steps or recipe.steps
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(recipe.threads)
+    if start is not None:
+        recipe = replace(recipe, start=start)
+    ranks = joined()
+    say: Say = progress if ranks.leads else (lambda line: None)
+    return _Run(recipe, Path(out), ranks, say, None if corpus is None else Path(corpus)).go(
+        steps or recipe.steps, resume
+    )
 
-    shape = _shape(recipe)
+
+class _Run:
+    """One recipe on one corpus, from step to step."""
+
+    def __init__(
+        self, recipe: Recipe, out: Path, ranks: Ranks, say: Say, corpus: Path | None
+    ) -> None:
+        self.recipe, self.out, self.ranks, self.say = recipe, out, ranks, say
+        out.mkdir(parents=True, exist_ok=True)
+        torch.set_num_threads(recipe.threads)
+        try:
+            self.rows = ranks.rows(recipe.batch_size)
+        except ValueError as error:
+            raise SleepLMError(f"recipe {recipe.name}: {error}") from error
+        torch.manual_seed(recipe.seed)
+        if recipe.start is None:
+            shape, model, tokenizer = recipe.shape(), None, None
+        else:
+            model, tokenizer = _started(recipe.start)
+            shape = model.config
+        if ranks.leads:
+            paths = _shards(recipe, out, corpus, say)
+        ranks.wait()  # the others read what the first has made
+        if not ranks.leads:
+            paths = _shards(recipe, out, corpus, say)
+        self.corpus = Corpus(
+            paths, shape, automatic_weight=recipe.corpus.get("automatic_weight", 1.0)
+        )
+        say(f"{len(self.corpus)} epochs from {len(paths)} nights")
+        if model is None or tokenizer is None:
+            if ranks.leads:
+                tokenizer = _vocabulary(out, self.corpus, recipe)
+            ranks.wait()
+            if not ranks.leads:
+                tokenizer = _vocabulary(out, self.corpus, recipe)
+            assert tokenizer is not None
+            text = replace(shape.text_cfg, vocab_size=tokenizer.vocab_size)
+            model = ReCoCa(replace(shape, text_cfg=text))
+        self.tokenizer = tokenizer
+        self.model = model.requires_grad_(True).train().to(ranks.device)
+        self.objective = Objective(self.model, recipe.loss)
+        self.wrapped: nn.Module = self.objective
+        if ranks.world > 1:
+            self.wrapped = self._spread()
+        settings = recipe.optimizer
+        self.optimizer = torch.optim.AdamW(
+            _parameter_groups(self.model, settings["weight_decay"]),
+            lr=settings["lr"],
+            betas=tuple(settings["betas"]),
+        )
+        self.bf16 = recipe.precision == "bf16" or (
+            recipe.precision == "auto"
+            and ranks.device.type == "cuda"
+            and torch.cuda.is_bf16_supported()
+        )
+
+    def _spread(self) -> nn.Module:
+        if not self.recipe.shard_weights:
+            devices = [self.ranks.device.index] if self.ranks.device.type == "cuda" else None
+            # A term whose weight is 0 leaves its part of the model without a gradient.
+            return nn.parallel.DistributedDataParallel(
+                self.objective, device_ids=devices, find_unused_parameters=True
+            )
+        from torch.distributed.fsdp import fully_shard
+
+        for blocks in (
+            self.model.biosignals.transformer_blocks,
+            self.model.text.transformer.resblocks,
+            self.model.text_decoder.resblocks,
+            self.model.text_decoder.cross_attn,
+        ):
+            for block in blocks:
+                fully_shard(block)
+        fully_shard(self.objective)
+        return self.objective
+
+    # ── a step ───────────────────────────────────────────────────────────────────────────────
+    def batches(self, step: int) -> list[Batch]:
+        """This rank's rows of a step, in ``accumulate`` parts."""
+        recipe = self.recipe
+        rng = np.random.default_rng((recipe.seed, step))
+        drawn = self.corpus.draw(rng, recipe.batch_size, self.rows)
+        parts = np.array_split(np.arange(len(self.rows)), min(recipe.accumulate, len(self.rows)))
+        return [
+            make_batch(
+                [drawn[i] for i in part],
+                (recipe.seed, step),
+                self.model.config,
+                self.tokenizer,
+                recipe.augmentation,
+                recipe.captions_per_step,
+                recipe.texts,
+                rows=range(self.rows[part[0]], self.rows[part[-1]] + 1),
+            ).to(self.ranks.device)
+            for part in parts
+        ]
+
+    def gradients(self, batches: list[Batch]) -> dict[str, Tensor]:
+        """Leave a step's gradients in the parameters; returns the terms of the loss."""
+        self.optimizer.zero_grad(set_to_none=True)
+        autocast = torch.autocast(self.ranks.device.type, torch.bfloat16, enabled=self.bf16)
+        if len(batches) == 1:
+            with autocast:
+                parts: dict[str, Tensor] = self.wrapped(batches[0])
+            parts["total"].backward()
+            return {name: part.detach() for name, part in parts.items()}
+        weight = self.recipe.loss.contrastive
+        states: list[tuple[Tensor, Tensor | None]] = []
+        if weight:
+            made = []
+            with torch.no_grad(), autocast:
+                for batch in batches:
+                    states.append(_random_states(self.ranks.device))
+                    made.append(self.objective.embed(batch))
+            pulls, by_scale, loss = contrastive_pull(made, self.model.logit_scale)
+        sums: dict[str, Tensor] = {}
+        for number, batch in enumerate(batches):
+            last = number == len(batches) - 1
+            if weight:
+                # Dropout must draw the same again, or gradients would be of other embeddings.
+                _set_random_states(self.ranks.device, states[number])
+            with self._without_exchange() if not last else nullcontext(), autocast:
+                parts = self.wrapped(batch, pulls[number] if weight else None, 1 / len(batches))
+                # One exchange of gradients, with the last part.
+                parts["total"].backward()
+            for name, part in parts.items():
+                sums[name] = sums.get(name, torch.zeros_like(part)) + part.detach() / len(batches)
+        if weight:
+            scale = self.model.logit_scale
+            pull = weight * all_sum(by_scale) / self.ranks.world
+            scale.grad = pull if scale.grad is None else scale.grad + pull
+            sums["contrastive"] = loss
+        sums["total"] = torch.stack(
+            [
+                getattr(self.recipe.loss, name) * part
+                for name, part in sums.items()
+                if name != "total"
+            ]
+        ).sum()
+        return sums
+
+    @contextmanager
+    def _without_exchange(self) -> Iterator[None]:
+        if isinstance(self.wrapped, nn.parallel.DistributedDataParallel):
+            with self.wrapped.no_sync():
+                yield
+            return
+        from torch.distributed.fsdp import FSDPModule
+
+        sharded = self.wrapped if isinstance(self.wrapped, FSDPModule) else None
+        if sharded is not None:
+            sharded.set_requires_gradient_sync(False)
+        try:
+            yield
+        finally:
+            if sharded is not None:
+                sharded.set_requires_gradient_sync(True)
+
+    # ── all of them ──────────────────────────────────────────────────────────────────────────
+    def go(self, steps: int, resume: bool) -> Path:
+        """Train up to ``steps``; returns the folder of the model."""
+        recipe, settings, say = self.recipe, self.recipe.optimizer, self.say
+        state_path = self.out / "state.pt"
+        first = 0
+        if resume and state_path.exists():
+            first = self._load(state_path)
+            say(f"continuing at step {first}")
+        if self.ranks.leads:
+            _cut_log(self.out / "log.jsonl", first)
+        count = sum(p.numel() for p in self.model.parameters())
+        say(f"{count:,} parameters, {steps} steps, {self.ranks.world} × {self.ranks.device}")
+        flops, peak = self._cost(first) if first < steps else (0.0, 1.0)
+        began = saved = time.monotonic()
+        for step in range(first, steps):
+            rate = settings["lr"] * _schedule(step, steps, settings)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            parts = self.gradients(self.batches(step))
+            norm = nn.utils.clip_grad_norm_(self.model.parameters(), settings["clip"])
+            norm_value = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
+            if math.isfinite(norm_value):
+                self.optimizer.step()
+            if step % recipe.log_every == 0 or step == steps - 1:
+                speed = (step - first + 1) * recipe.batch_size / (time.monotonic() - began)
+                # Every rank's terms are scaled so that their mean is that of the global batch.
+                shown = {
+                    name: round(float(all_sum(part)) / self.ranks.world, 4)
+                    for name, part in parts.items()
+                }
+                record = {
+                    "step": step,
+                    "lr": rate,
+                    "norm": norm_value,
+                    "epochs_per_s": round(speed, 2),
+                    "mfu": round(flops * speed / recipe.batch_size / peak, 4),
+                    "memory_gb": round(self._memory_gb(), 2),
+                    **shown,
+                }
+                self._tell(record, shown, steps)
+            if time.monotonic() - saved > recipe.checkpoint_minutes * 60:
+                self._save(state_path, step + 1)
+                saved = time.monotonic()
+        self._save(state_path, steps)
+        if self.ranks.leads:
+            _draw_curves(self.out)
+        say(f"trained: {self.out / 'model'}")
+        return self.out / "model"
+
+    def _tell(self, record: dict[str, Any], shown: dict[str, float], steps: int) -> None:
+        if not self.ranks.leads:
+            return
+        with (self.out / "log.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps(record) + "\n")
+        terms = "  ".join(f"{name} {value:.3f}" for name, value in shown.items())
+        speed, step = record["epochs_per_s"], record["step"]
+        left_min = (steps - step - 1) * self.recipe.batch_size / speed / 60
+        self.say(
+            f"step {step}/{steps}  {terms}  {speed:.1f} epochs/s  MFU {record['mfu']:.0%}  "
+            f"{record['memory_gb']:.1f} GB  {left_min:.0f} min left"
+        )
+
+    def _cost(self, step: int) -> tuple[float, float]:
+        """FLOPs of one step of all ranks, counted, and FLOP/s that all of them reach in a product.
+
+        The share of the second that training uses is its model FLOPs utilisation (MFU); the
+        reference is measured here, not taken from a data sheet.
+        """
+        from torch.utils.flop_counter import FlopCounterMode
+
+        counter = FlopCounterMode(display=False)
+        before = _random_states(self.ranks.device)
+        with counter:
+            self.gradients(self.batches(step))
+        self.optimizer.zero_grad(set_to_none=True)
+        _set_random_states(self.ranks.device, before)
+        device, size = self.ranks.device, 4096 if self.ranks.device.type == "cuda" else 1024
+        dtype = torch.bfloat16 if self.bf16 else torch.float32
+        one = torch.randn(size, size, device=device, dtype=dtype)
+        seconds = []
+        for _ in range(4):
+            began = time.perf_counter()
+            product = one @ one
+            float(product[0, 0])  # waits for the device
+            seconds.append(time.perf_counter() - began)
+        return counter.get_total_flops() * self.ranks.world, (
+            2 * size**3 / min(seconds) * self.ranks.world
+        )
+
+    def _memory_gb(self) -> float:
+        if self.ranks.device.type == "cuda":
+            return torch.cuda.max_memory_allocated() / 1e9
+        import resource
+        import sys
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+
+    # ── what is kept ─────────────────────────────────────────────────────────────────────────
+    def _states(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Whole weights and optimiser state, gathered where they are spread."""
+        if not (self.recipe.shard_weights and self.ranks.world > 1):
+            return self.model.state_dict(), self.optimizer.state_dict()
+        from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict
+
+        whole = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        weights, optimizer = get_state_dict(self.model, self.optimizer, options=whole)
+        return weights, optimizer
+
+    def _save(self, path: Path, step: int) -> None:
+        weights, optimizer = self._states()
+        if self.ranks.leads:
+            state = {
+                "recipe": self.recipe.name,
+                "step": step,
+                "model": weights,
+                "optimizer": optimizer,
+                "torch_rng": torch.get_rng_state(),
+            }
+            write_atomically(path, lambda temporary: torch.save(state, temporary))
+            model = ReCoCa(self.model.config)
+            model.load_state_dict(weights)
+            save_folder(model, self.out / "model", torch.float16)
+            self.tokenizer.save(self.out / "model" / "tokenizer.json")
+        self.ranks.wait()
+
+    def _load(self, path: Path) -> int:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if state["recipe"] != self.recipe.name:
+            raise SleepLMError(
+                f"{path.parent}: holds a run of {state['recipe']!r}, not of {self.recipe.name!r}; "
+                "choose another --out folder"
+            )
+        if self.recipe.shard_weights and self.ranks.world > 1:
+            from torch.distributed.checkpoint.state_dict import StateDictOptions, set_state_dict
+
+            set_state_dict(
+                self.model,
+                self.optimizer,
+                model_state_dict=state["model"],
+                optim_state_dict=state["optimizer"],
+                options=StateDictOptions(full_state_dict=True),
+            )
+        else:
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["torch_rng"])
+        return int(state["step"])
+
+
+def _started(source: str) -> tuple[ReCoCa, SmallTokenizer | ClipTokenizer]:
+    """Model and tokenizer of weights to go on from."""
+    from sleeplm.reader import SleepLM
+
+    reader = SleepLM.from_pretrained(None if source == "embedded" else source)
+    return reader.model, reader.tokenizer
+
+
+def _shards(recipe: Recipe, out: Path, corpus: Path | None, say: Say) -> list[Path]:
+    """The shards to train on, made first where no corpus is given."""
+    if corpus is not None:
+        paths = Manifest.load(corpus).shards("train")
+        if not paths:
+            raise SleepLMError(f"{corpus}: no night is in the train split")
+        return paths
+    if "nights" not in recipe.corpus:
+        raise SleepLMError(
+            f"recipe {recipe.name} names no simulated nights; give --corpus, a folder made by "
+            "sleeplm prepare"
+        )
     plan = simulation_plan(
         recipe.corpus["nights"], recipe.corpus["first_seed"], recipe.corpus["hours"]
     )
-    manifest = prepare(
+    return prepare(
         out / "shards",
         simulated=plan,
         shares=(1.0, 0.0, 0.0),
         workers=recipe.corpus.get("workers", 1),
-        progress=lambda words, share: progress(words),
-    )
-    corpus = Corpus(manifest.shards("train"), shape)
-    progress(f"{len(corpus)} epochs from {len(manifest.nights)} nights")
-
-    tokenizer = _vocabulary(out / "tokenizer.json", corpus, recipe)
-    config = replace(shape, text_cfg=replace(shape.text_cfg, vocab_size=tokenizer.vocab_size))
-    torch.manual_seed(recipe.seed)
-    model = ReCoCa(config).train()
-    settings = recipe.optimizer
-    optimizer = torch.optim.AdamW(
-        _parameter_groups(model, settings["weight_decay"]),
-        lr=settings["lr"],
-        betas=tuple(settings["betas"]),
-    )
-    state_path = out / "state.pt"
-    first = 0
-    if resume and state_path.exists():
-        first = _load_state(state_path, recipe, model, optimizer)
-        progress(f"continuing at step {first}")
-    progress(f"{sum(p.numel() for p in model.parameters()):,} parameters, {steps} steps")
-
-    began = saved = time.monotonic()
-    for step in range(first, steps):
-        # Each step draws from its own generator, so a resumed run sees what it would have seen.
-        rng = np.random.default_rng((recipe.seed, step))
-        batch = corpus.batch(
-            rng,
-            recipe.batch_size,
-            config,
-            tokenizer,
-            recipe.augmentation,
-            recipe.captions_per_step,
-            recipe.texts,
-        )
-        rate = settings["lr"] * _schedule(step, steps, settings)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        parts = losses(model, batch, recipe.loss)
-        optimizer.zero_grad(set_to_none=True)
-        parts["total"].backward()
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings["clip"])
-        if torch.isfinite(norm):
-            optimizer.step()
-        if step % recipe.log_every == 0 or step == steps - 1:
-            elapsed_s = time.monotonic() - began
-            speed = (step - first + 1) * recipe.batch_size / elapsed_s
-            left_s = (steps - step - 1) * recipe.batch_size / speed
-            record = {
-                "step": step,
-                "lr": rate,
-                "norm": float(norm),
-                "epochs_per_s": round(speed, 2),
-                **{name: round(float(part.detach()), 4) for name, part in parts.items()},
-            }
-            with (out / "log.jsonl").open("a", encoding="utf-8") as log:
-                log.write(json.dumps(record) + "\n")
-            terms = "  ".join(f"{name} {record[name]:.3f}" for name in parts)
-            progress(
-                f"step {step}/{steps}  {terms}  {speed:.1f} epochs/s  {left_s / 60:.0f} min left"
-            )
-        if time.monotonic() - saved > recipe.checkpoint_minutes * 60:
-            _save_state(state_path, recipe, model, optimizer, step + 1)
-            _save_model(out / "model", model, tokenizer)
-            saved = time.monotonic()
-    _save_state(state_path, recipe, model, optimizer, steps)
-    _save_model(out / "model", model, tokenizer)
-    progress(f"trained: {out / 'model'}")
-    return out / "model"
+        progress=lambda words, share: say(words),
+    ).shards("train")
 
 
-def _shape(recipe: Recipe) -> ModelConfig:
-    """The embedded model's config with the recipe's changes laid over it, key by key."""
+def _vocabulary(out: Path, corpus: Corpus, recipe: Recipe) -> SmallTokenizer | ClipTokenizer:
+    """The run's tokenizer: built from its own captions once, then read back; or CLIP's."""
+    if isinstance(recipe.vocabulary, str):
+        if recipe.vocabulary == "hub":
+            from sleeplm.model.checkpoint import resolve_vocabulary
 
-    def laid_over(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-        return {
-            **base,
-            **{
-                key: laid_over(base[key], value) if isinstance(value, dict) else value
-                for key, value in changes.items()
-            },
-        }
-
-    base = ModelConfig.embedded().to_dict()
-    return ModelConfig.from_dict(laid_over(base, {"name": recipe.name, **recipe.model}))
-
-
-def _vocabulary(path: Path, corpus: Corpus, recipe: Recipe) -> SmallTokenizer:
-    """The run's tokenizer: built from its own captions once, then read back."""
+            return load_tokenizer(resolve_vocabulary(), "clip")
+        return load_tokenizer(recipe.vocabulary, "clip")
+    path = out / "tokenizer.json"
     if path.exists():
         return SmallTokenizer.load(path)
     rng = np.random.default_rng(recipe.seed)
@@ -242,33 +464,51 @@ def _parameter_groups(model: ReCoCa, weight_decay: float) -> list[dict[str, Any]
     ]
 
 
-def _save_model(folder: Path, model: ReCoCa, tokenizer: SmallTokenizer) -> None:
-    """The model as it is loaded: half precision, its config and its tokenizer."""
-    save_folder(model, folder, torch.float16)
-    tokenizer.save(folder / "tokenizer.json")
+def _random_states(device: torch.device) -> tuple[Tensor, Tensor | None]:
+    on_device = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    return torch.get_rng_state(), on_device
 
 
-def _save_state(
-    path: Path, recipe: Recipe, model: ReCoCa, optimizer: torch.optim.Optimizer, step: int
-) -> None:
-    state = {
-        "recipe": recipe.name,
-        "step": step,
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "torch_rng": torch.get_rng_state(),
-    }
-    write_atomically(path, lambda temporary: torch.save(state, temporary))
+def _set_random_states(device: torch.device, states: tuple[Tensor, Tensor | None]) -> None:
+    torch.set_rng_state(states[0])
+    if states[1] is not None:
+        torch.cuda.set_rng_state(states[1], device)
 
 
-def _load_state(path: Path, recipe: Recipe, model: ReCoCa, optimizer: torch.optim.Optimizer) -> int:
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if state["recipe"] != recipe.name:
-        raise SleepLMError(
-            f"{path.parent}: holds a run of {state['recipe']!r}, not of {recipe.name!r}; "
-            "choose another --out folder"
-        )
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    torch.set_rng_state(state["torch_rng"])
-    return int(state["step"])
+def _cut_log(path: Path, first: int) -> None:
+    """Leave out what a killed run logged after the checkpoint from which it goes on."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text("utf-8").splitlines():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue  # the line that was being written
+        if record["step"] < first:
+            kept.append(line + "\n")
+    write_atomically(path, lambda temporary: _write(temporary, "".join(kept)))
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, "utf-8")
+
+
+def _draw_curves(out: Path) -> None:
+    """Every term of the loss over the steps, as ``curves.png``."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return  # a machine for training alone: the numbers are in log.jsonl
+    records = [json.loads(line) for line in (out / "log.jsonl").read_text("utf-8").splitlines()]
+    beside = {"step", "lr", "norm", "epochs_per_s", "mfu", "memory_gb"}
+    terms = [name for name in records[-1] if name not in beside]
+    figure = Figure(figsize=(3.2 * len(terms), 2.6), layout="constrained")
+    for place, name in enumerate(terms, start=1):
+        axes = figure.add_subplot(1, len(terms), place)
+        known = [(record["step"], record[name]) for record in records if name in record]
+        axes.plot(*zip(*known, strict=True), linewidth=1)
+        axes.set_title(name, fontsize=9)
+        axes.set_xlabel("step", fontsize=8)
+        axes.tick_params(labelsize=7)
+    figure.savefig(out / "curves.png", dpi=110)

@@ -8,17 +8,20 @@ true, from event times) and auxiliary targets (stage, event kinds, measured numb
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+
+from train.distributed import gathered, mean_over_ranks
 
 if TYPE_CHECKING:
     from sleeplm.model.recoca import ReCoCa
 
-__all__ = ["Batch", "LossWeights", "losses"]
+__all__ = ["Batch", "Embeddings", "LossWeights", "Objective", "contrastive_pull", "losses"]
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,8 @@ class Batch:
         Channels that were recorded and not dropped.
     text : int64 [B, S]
         Contrastive text.
-    same_text : bool [B, B]
-        Whether two epochs carry the same text: then each is a right answer for the other.
+    text_key : int64 [B]
+        Equal where two epochs carry the same text: then each is a right answer for the other.
     captions : int64 [B·n, S], channel_indices : int64 [B·n, 2]
         n captions to learn of each epoch, neighbours in the batch, and their modality prefixes.
     stage : int64 [B]
@@ -66,7 +69,7 @@ class Batch:
     clean: Tensor
     present: Tensor
     text: Tensor
-    same_text: Tensor
+    text_key: Tensor
     captions: Tensor
     channel_indices: Tensor
     stage: Tensor
@@ -75,80 +78,196 @@ class Batch:
     grounding: Tensor
     numbers: Tensor
 
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        moved = {f.name: getattr(self, f.name).to(device) for f in fields(self)}
+        return replace(self, **moved)
+
+
+@dataclass
+class Embeddings:
+    """The contrastive pair of some epochs, [B, D] each, and the keys of their texts [B]."""
+
+    signal: Tensor
+    text: Tensor
+    key: Tensor
+
+
+class Objective(nn.Module):
+    """A model with its losses, as one module whose forward is a training step's forward.
+
+    Everything that learns passes through ``forward``, as DDP and FSDP need. Means are over the
+    global batch of all ranks (:func:`train.distributed.mean_over_ranks`), so that a run on several
+    processes follows the curve of one process with the same batch.
+    """
+
+    def __init__(self, model: ReCoCa, weights: LossWeights) -> None:
+        super().__init__()
+        self.model = model
+        self.weights = weights
+
+    def embed(self, batch: Batch) -> Embeddings:
+        """Both embeddings of a batch, nothing else."""
+        return Embeddings(
+            self.model.encode_signal(batch.signals).embedding,
+            self.model.encode_text(batch.text),
+            batch.text_key,
+        )
+
+    def forward(
+        self, batch: Batch, pull: Embeddings | None = None, share: float = 1.0
+    ) -> dict[str, Tensor]:
+        """The terms that have a weight, unweighted, and their weighted sum as ``"total"``.
+
+        Parameters
+        ----------
+        batch : Batch
+            This rank's rows.
+        pull : Embeddings, optional
+            Gradients of the contrastive loss by the embeddings of these rows, when that loss is
+            over more rows than these (accumulation, :func:`contrastive_pull`): then the term is
+            replaced by its first-order equal, which has the same gradient.
+        share : float
+            Of the step's rows that these are; scales the other terms.
+        """
+        model, weights = self.model, self.weights
+        features = model.encode_signal(batch.signals)
+        parts: dict[str, Tensor] = {}
+        scales: dict[str, float] = {}
+        if weights.contrastive:
+            text = model.encode_text(batch.text)
+            mine = Embeddings(features.embedding, text, batch.text_key)
+            if pull is None:
+                parts["contrastive"] = contrastive_loss(mine, model.logit_scale)
+            else:
+                parts["contrastive"] = (mine.signal * pull.signal).sum() + (
+                    mine.text * pull.text
+                ).sum()
+                scales["contrastive"] = 1.0
+        if weights.reconstruction:
+            rebuilt = model.reconstruct(features.latents)
+            parts["reconstruction"] = reconstruction_loss(rebuilt, batch.clean, batch.present)
+        if weights.caption:
+            parts["caption"] = caption_loss(model, features.memory, batch)
+        if weights.grounding and features.grounding is not None:
+            phrases = model.encode_text(batch.phrases)
+            logits = model.ground(features.grounding, phrases)
+            parts["grounding"] = masked_bce(logits, batch.grounding, positive_weight=2.0)
+        if weights.auxiliary:
+            terms = []
+            if features.stage_logits is not None:
+                terms.append(stage_loss(features.stage_logits, batch.stage))
+            if features.event_logits is not None:
+                terms.append(masked_bce(features.event_logits, batch.kinds))
+            if features.numbers is not None:
+                terms.append(number_loss(features.numbers, batch.numbers))
+            if terms:
+                parts["auxiliary"] = torch.stack(terms).sum()
+        parts["total"] = torch.stack(
+            [
+                getattr(weights, name) * scales.get(name, share) * part
+                for name, part in parts.items()
+            ]
+        ).sum()
+        return parts
+
 
 def losses(model: ReCoCa, batch: Batch, weights: LossWeights) -> dict[str, Tensor]:
-    """The terms that have a weight, unweighted, and their weighted sum as ``"total"``."""
-    features = model.encode_signal(batch.signals)
-    parts: dict[str, Tensor] = {}
-    if weights.contrastive:
-        text = model.encode_text(batch.text)
-        scale = model.logit_scale.exp().clamp(max=100.0)
-        parts["contrastive"] = contrastive_loss(
-            scale * features.embedding @ text.T, batch.same_text
-        )
-    if weights.reconstruction:
-        rebuilt = model.reconstruct(features.latents)
-        parts["reconstruction"] = reconstruction_loss(rebuilt, batch.clean, batch.present)
-    if weights.caption:
-        parts["caption"] = caption_loss(model, features.memory, batch)
-    if weights.grounding and features.grounding is not None:
-        phrases = model.encode_text(batch.phrases)
-        logits = model.ground(features.grounding, phrases)
-        parts["grounding"] = masked_bce(logits, batch.grounding, positive_weight=2.0)
-    if weights.auxiliary:
-        terms = []
-        if features.stage_logits is not None:
-            terms.append(F.cross_entropy(features.stage_logits, batch.stage, ignore_index=-1))
-        if features.event_logits is not None:
-            terms.append(masked_bce(features.event_logits, batch.kinds))
-        if features.numbers is not None:
-            terms.append(number_loss(features.numbers, batch.numbers))
-        if terms:
-            parts["auxiliary"] = torch.stack(terms).sum()
-    # An empty term (no labelled epoch in the batch) is a nan mean: it teaches nothing.
-    parts = {name: part for name, part in parts.items() if torch.isfinite(part)}
-    parts["total"] = torch.stack(
-        [getattr(weights, name) * part for name, part in parts.items()]
-    ).sum()
+    """The terms of one batch that is a whole step (:class:`Objective`)."""
+    parts: dict[str, Tensor] = Objective(model, weights)(batch)
     return parts
 
 
-def contrastive_loss(logits: Tensor, same_text: Tensor) -> Tensor:
-    """Symmetric InfoNCE over [B, B] logits whose targets are spread over equal texts.
+def contrastive_pull(
+    made: Sequence[Embeddings], logit_scale: Tensor
+) -> tuple[list[Embeddings], Tensor, Tensor]:
+    """Gradients of the contrastive loss over all micro-batches of a step, by their embeddings.
 
-    Thousands of epochs are all "quiet N2": counting an equal text as a wrong answer would teach the
-    model to tell apart what is the same.
+    A contrastive batch cannot be cut into parts whose losses are added: every row is a negative
+    for every other. So all embeddings are ``made`` first without a graph, the loss is taken over
+    all of them, and each part is then run again with the gradient of its own rows (gradient
+    caching: Gao et al. 2021, arXiv 2101.06983).
+
+    Returns
+    -------
+    list of Embeddings
+        Gradients, one entry per micro-batch.
+    Tensor
+        Gradient by ``logit_scale``.
+    Tensor
+        The loss.
     """
-    targets = same_text.float()
-    by_signal = targets / targets.sum(dim=1, keepdim=True)
-    by_text = (targets / targets.sum(dim=0, keepdim=True)).T
-    return 0.5 * (F.cross_entropy(logits, by_signal) + F.cross_entropy(logits.T, by_text))
+    whole = Embeddings(
+        torch.cat([one.signal for one in made]).float().requires_grad_(),
+        torch.cat([one.text for one in made]).float().requires_grad_(),
+        torch.cat([one.key for one in made]),
+    )
+    scale = logit_scale.detach().clone().requires_grad_()
+    loss = contrastive_loss(whole, scale)
+    loss.backward()
+    assert whole.signal.grad is not None
+    assert whole.text.grad is not None
+    assert scale.grad is not None
+    sizes = [len(one.key) for one in made]
+    pulls = [
+        Embeddings(signal, text, one.key)
+        for signal, text, one in zip(
+            whole.signal.grad.split(sizes), whole.text.grad.split(sizes), made, strict=True
+        )
+    ]
+    return pulls, scale.grad, loss.detach()
+
+
+def contrastive_loss(mine: Embeddings, logit_scale: Tensor) -> Tensor:
+    """Symmetric InfoNCE of this rank's rows against those of all ranks.
+
+    Targets are spread over equal texts: thousands of epochs are all "quiet N2", and counting an
+    equal text as a wrong answer would teach the model to tell apart what is the same.
+    """
+    signal, text, key = gathered(mine.signal), gathered(mine.text), gathered(mine.key)
+    scale = logit_scale.exp().clamp(max=100.0)
+    targets = (mine.key[:, None] == key[None, :]).to(mine.signal.dtype)
+    targets = targets / targets.sum(dim=1, keepdim=True)
+    by_signal = F.cross_entropy(scale * mine.signal @ text.T, targets)
+    by_text = F.cross_entropy(scale * mine.text @ signal.T, targets)
+    return 0.5 * (by_signal + by_text)
 
 
 def reconstruction_loss(rebuilt: Tensor, signals: Tensor, present: Tensor) -> Tensor:
     """Mean squared error over the channels that are there."""
     error = (rebuilt - signals).square().mean(dim=2)
-    return (error * present).sum() / present.sum().clamp(min=1)
+    return mean_over_ranks((error * present).sum(), present.sum())
 
 
 def caption_loss(model: ReCoCa, memory: Tensor, batch: Batch) -> Tensor:
     """Token cross-entropy of the captions, each conditioned on its modality prefix."""
     states = model.text_states(batch.captions[:, :-1])
     logits = model.decode(states, memory, batch.channel_indices)
-    return F.cross_entropy(
-        logits.flatten(0, 1).float(), batch.captions[:, 1:].flatten(), ignore_index=0
-    )
+    wanted = batch.captions[:, 1:].flatten()
+    total = F.cross_entropy(logits.flatten(0, 1).float(), wanted, ignore_index=0, reduction="sum")
+    return mean_over_ranks(total, (wanted != 0).sum())
+
+
+def stage_loss(logits: Tensor, stage: Tensor) -> Tensor:
+    """Cross-entropy over the epochs whose stage is known."""
+    total = F.cross_entropy(logits, stage, ignore_index=-1, reduction="sum")
+    return mean_over_ranks(total, (stage >= 0).sum())
 
 
 def masked_bce(logits: Tensor, targets: Tensor, positive_weight: float = 1.0) -> Tensor:
     """Binary cross-entropy over the targets that are not nan."""
     known = torch.isfinite(targets)
-    return F.binary_cross_entropy_with_logits(
-        logits[known], targets[known], pos_weight=logits.new_tensor(positive_weight)
+    total = F.binary_cross_entropy_with_logits(
+        logits[known],
+        targets[known],
+        pos_weight=logits.new_tensor(positive_weight),
+        reduction="sum",
     )
+    return mean_over_ranks(total, known.sum())
 
 
 def number_loss(predicted: Tensor, scaled: Tensor) -> Tensor:
     """Smooth L1 (β 0.05) over the numbers that were measured."""
     known = torch.isfinite(scaled)
-    return F.smooth_l1_loss(predicted[known], scaled[known], beta=0.05)
+    total = F.smooth_l1_loss(predicted[known], scaled[known], beta=0.05, reduction="sum")
+    return mean_over_ranks(total, known.sum())

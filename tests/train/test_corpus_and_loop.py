@@ -12,8 +12,9 @@ from sleeplm.model.config import ModelConfig
 from sleeplm.model.tokenizer import SmallTokenizer
 from sleeplm.scoring import STAGES
 from train.corpus import EVIDENCE, Augmentation, Corpus, augment, make_batch
-from train.loop import load_recipe, train
+from train.loop import train
 from train.prepare import prepare
+from train.recipe import load_recipe
 
 PLAN = [{"seed": 5, "hours": 0.5, "ahi": 40.0, "condition": "osa", "variety": 1.0}]
 TINY = {
@@ -97,7 +98,7 @@ def test_a_dropped_channel_is_missing_in_signal_text_and_targets(
     rng = np.random.default_rng(0)
     tokenizer = SmallTokenizer.train(["a b"], 1000)
     batch = make_batch(
-        corpus.draw(rng, 32), rng, config, tokenizer, Augmentation(channel_dropout=1.0)
+        corpus.draw(rng, 32), (0,), config, tokenizer, Augmentation(channel_dropout=1.0)
     )
     montage = list(config.input.montage)
     for row in range(32):
@@ -117,10 +118,9 @@ def test_a_dropped_channel_is_missing_in_signal_text_and_targets(
 def test_grounding_targets_cover_each_event_second_by_second(
     corpus: Corpus, config: ModelConfig
 ) -> None:
-    rng = np.random.default_rng(1)
     epochs = [epoch for epoch in map(corpus.epoch, range(len(corpus))) if epoch.events][:8]
     batch = make_batch(
-        epochs, rng, config, SmallTokenizer.train(["a"], 1000), Augmentation(), n_systems=1
+        epochs, (1,), config, SmallTokenizer.train(["a"], 1000), Augmentation(), n_systems=1
     )
     kinds = list(config.extensions.event_kinds)
     for row, epoch in enumerate(epochs):
@@ -133,7 +133,10 @@ def test_grounding_targets_cover_each_event_second_by_second(
 def test_augmentation_leaves_absolute_channels_alone(corpus: Corpus, config: ModelConfig) -> None:
     clean = np.stack([corpus.epoch(index).signals for index in range(4)]).astype(np.float32)
     signals, present = augment(
-        clean.copy(), np.random.default_rng(2), config, Augmentation(gain=0.5, noise=0.2, flip=1.0)
+        clean.copy(),
+        [np.random.default_rng(row) for row in range(4)],
+        config,
+        Augmentation(gain=0.5, noise=0.2, flip=1.0),
     )
     assert present.all()
     for name in ("SPO2", "HR", "POS"):
