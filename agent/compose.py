@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agent.explain import compare, explain
-from agent.intents import Intent, Request
+from agent.intents import Intent, Request, understand
 from agent.plan import FIRST_OF, Results, calls_for, scoped_quantity, target_of
 from agent.time_expressions import NightSpan
 from agent.wording import (
@@ -30,9 +30,11 @@ from agent.wording import (
 )
 from sleeplm.summary import NightSummary
 from tools.artifacts import (
+    Definition,
     Description,
     EventList,
     Evidence,
+    NightComparison,
     NightReport,
     ScoredView,
     SimilarCases,
@@ -85,7 +87,7 @@ def compose(
             text = f"There are {span.n_epochs} epochs, from {span.start} to {span.end}. {text}"
         if text and text not in texts:
             texts.append(text)
-    return " ".join(texts), _next_questions(requests)
+    return " ".join(texts), next_questions(requests)
 
 
 def _found(request: Request, results: Results, focus: Focus) -> list[Any]:
@@ -109,8 +111,10 @@ def _locate(request: Request, results: Results, focus: Focus) -> str:
         return _none_found(request, first)
     text = _picked(request, first, last) if request.picks else _counted(request, last)
     if request.unapplied:
-        text += f" The limit “{request.unapplied}” was not applied: I can only limit by a shortest "
-        text += "duration or by the lowest SpO2."
+        text += (
+            f" The limit “{request.unapplied}” was not applied: I can limit by duration, by the "
+        )
+        text += "lowest SpO2 and by the depth of a fall."
     return text
 
 
@@ -131,6 +135,14 @@ def _limits(request: Request) -> str:
         words.append(f" of at least {request.min_duration_s:g} s")
     if request.max_nadir_pct is not None:
         words.append(f" with SpO2 below {request.max_nadir_pct:g} %")
+    if request.max_duration_s is not None:
+        words.append(f" of at most {request.max_duration_s:g} s")
+    if request.min_depth_pct is not None:
+        words.append(f" with a fall of at least {request.min_depth_pct:g} %")
+    if request.with_event:
+        words.append(f" that go with {noun(request.with_event, 2)}")
+    if request.without_event:
+        words.append(f" without {noun(request.without_event, 2)}")
     return "".join(words)
 
 
@@ -215,6 +227,8 @@ def _quantity(request: Request, results: Results, focus: Focus) -> str:
     if not isinstance(report, NightReport):
         return failed(report)
     summary: NightSummary = report.summary
+    if request.suppose:
+        return _supposed(request, report)
     sentences = []
     for name in request.quantities:
         if name in ("stage_minutes", "position_minutes"):
@@ -235,9 +249,39 @@ def _quantity(request: Request, results: Results, focus: Focus) -> str:
     if "ahi" in request.quantities and summary.severity.word:
         sentences.append(_severity(summary))
     sentences += _rests_on(request, summary)
+    if request.wants_margin and report.margin:
+        sentences.append(report.margin)
+    sentences += _others_say(request, report)
     if note := witness_note(summary.scorer["kind"]):
         sentences.append(note)
     return " ".join(sentences)
+
+
+def _supposed(request: Request, report: NightReport) -> str:
+    """Figures under a what-if, beside those without it."""
+    clauses = [quantity_clause(n, report.summary, verb="would be") for n in request.quantities
+               if n not in ("stage_minutes", "position_minutes")]  # fmt: skip
+    text = f"Supposing {join(report.supposed)}: the {', the '.join(clauses)}."
+    known = [
+        f"{words} {report.as_it_is[name]:.1f}{unit}"
+        for name, words, unit in (("ahi", "AHI", "/h"), ("odi3", "ODI 3 %", "/h"),
+                                  ("arousal_index", "arousal index", "/h"),
+                                  ("tst", "total sleep time", " min"))
+        if name in report.as_it_is and name in request.quantities
+    ]  # fmt: skip
+    if known:
+        text += f" As it is, {join(known)} [{report.summary.scorer['kind']}]."
+    if "ahi" in request.quantities and report.summary.severity.word:
+        text += f" {_severity(report.summary)}"
+    return text
+
+
+def _others_say(request: Request, report: NightReport) -> list[str]:
+    """What another scoring at hand makes of the figures asked for, where that is different."""
+    names = {"ahi": "the AHI is", "odi3": "the ODI3 is", "arousal_index": "the arousal index is",
+             "tst": "the total sleep time is"}  # fmt: skip
+    wanted = [words for name, words in names.items() if name in request.quantities]
+    return [one for one in report.others_change if any(words in one for words in wanted)]
 
 
 def _place_of(name: str, places: list[Any]) -> str:
@@ -504,6 +548,7 @@ def _summary(request: Request, results: Results, focus: Focus) -> str:
         if clause := known(*names):
             sentences.append(f"{lead}: {clause}.")
     sentences += [f"{insight.text.rstrip('.')}." for insight in s.insights[:1]]
+    sentences += [one for one in report.others_change if "is called" in one]
     if not sentences:
         return failed("nothing of this night could be measured")
     if note := witness_note(s.scorer["kind"]):
@@ -566,6 +611,114 @@ def _recording(request: Request, results: Results, focus: Focus) -> str:
     return f"{text}{missing} Stages and events are by the {report.summary.scorer['kind']} scoring."
 
 
+def _term(request: Request, results: Results, focus: Focus) -> str:
+    (found,) = _found(request, results, focus)
+    if not isinstance(found, Definition):
+        return failed(found)
+    return f"{found.term}: {found.definition} [glossary, after {found.reference}]"
+
+
+def _nights(request: Request, results: Results, focus: Focus) -> str:
+    (found,) = _found(request, results, focus)
+    if not isinstance(found, NightComparison):
+        return failed(found)
+    lines = {one.field: text for one, text in zip(found.figures, found.evidence, strict=True)}
+    changed = [lines[one.field].text for one in found.figures if one.direction != "same"]
+    same = [one.label for one in found.figures if one.direction == "same"]
+    text = f"This night and {found.second}: {'; '.join(changed[:6])}." if changed else ""
+    if same:
+        text += f" About the same: {join(same)}."
+    return f"{text} {found.note}".strip()
+
+
+def _dispute(request: Request, results: Results, focus: Focus) -> str:
+    alone, report = _found(request, results, focus)
+    if not isinstance(alone, EventList):
+        return failed(alone)
+    what = noun(request.query, alone.total)
+    text = (
+        f"{alone.total} {what} of the {alone.source} scoring are seen by no other [{alone.source}]."
+    )
+    if alone.events:
+        text += f" The first are at {join([cite(e.epoch, e.clock) for e in alone.events[:5]])}."
+    for source, count in alone.only_there.items():
+        text += f" The {source} scoring holds {count} that overlap none of these [{source}]."
+    if isinstance(report, NightReport):
+        text += "".join(f" {one}" for one in report.others_change[:2])
+    return text
+
+
+def _nadir(request: Request, results: Results, focus: Focus) -> str:
+    report, place, *around = _found(request, results, focus)
+    if not isinstance(report, NightReport):
+        return failed(report)
+    quantity = report.summary.quantity("spo2_nadir")
+    text = f"The {quantity_clause('spo2_nadir', report.summary, verb='was')}"
+    where = extreme_place(place, "spo2_min_pct", "lowest")
+    if quantity.value is None or not where or not around:
+        return f"{text}."
+    text += f" {where}."
+    artifacts, falls, breathing = around
+    faults = [e for e in getattr(artifacts, "events", []) if e.channel in (None, "SPO2")]
+    if not isinstance(artifacts, EventList):
+        text += " The quality of the signal around it is not known."
+    elif faults:
+        text += (
+            f" The quality check refuses {noun('artifact', 1)} there: {event_clause(faults[0])}."
+        )
+    else:
+        text += " The quality check found nothing wrong with the oximeter there [measured]."
+    for found, what in ((falls, "desaturation"), (breathing, "breathing event")):
+        if isinstance(found, EventList):
+            near = [*found.events, *found.reaching_in]
+            text += (
+                f" With it goes {event_clause(near[0])}, by [{near[0].source}]."
+                if near
+                else f" No {what} lies there [{found.source}], which speaks for a second look."
+            )
+    return f"{text} Whether it is real is for you to judge on the trace."
+
+
+def _why_called(request: Request, results: Results, focus: Focus) -> str:
+    found, term = _found(request, results, focus)
+    if not isinstance(found, EventList):
+        return failed(found)
+    if not found.events:
+        return f"There were no {noun(request.query, 2)}{scope_words(found.scope)} [{found.source}]."
+    event = found.events[0]
+    text = f"That is {event_clause(event)}, scored so by [{event.source}]."
+    text += (
+        f" Its measured terms: {event.detail} [{event.source}]."
+        if event.detail
+        else f" The {event.source} scoring keeps no measured terms with it, so its own reason is "
+        "not known."
+    )
+    if event.also_seen_by:
+        text += f" It is also seen by {join([f'[{source}]' for source in event.also_seen_by])}."
+    if isinstance(term, Definition):
+        text += f" By definition: {term.definition} [glossary, after {term.reference}]"
+    return text
+
+
+def _cause(request: Request, results: Results, focus: Focus) -> str:
+    every, breathing, legs = _found(request, results, focus)
+    if not isinstance(every, EventList):
+        return failed(every)
+    text = f"Of {every.total} {noun('arousal', every.total)} [{every.source}]"
+    parts = []
+    for found, words in ((breathing, "apneas and hypopneas"), (legs, "leg movements")):
+        if isinstance(found, EventList):
+            parts.append(f"{found.total} go with {words}")
+    text += f", {join(parts)}." if parts else "."
+    for found in (breathing, legs):
+        if not isinstance(found, EventList):
+            text += f" {failed(found)}"
+    return (
+        f"{text} Going together means overlapping or following within seconds; it does not prove "
+        "what caused what."
+    )
+
+
 def _fixed(text: str) -> Callable[[Request, Results, Focus], str]:
     return lambda request, results, focus: text
 
@@ -588,6 +741,12 @@ _COMPOSERS: dict[Intent, Callable[[Request, Results, Focus], str]] = {
     Intent.SIMILAR: _similar,
     Intent.THAT_EVENT: _that_event,
     Intent.RECORDING: _recording,
+    Intent.TERM: _term,
+    Intent.NIGHTS: _nights,
+    Intent.DISPUTE: _dispute,
+    Intent.CAUSE: _cause,
+    Intent.NADIR: _nadir,
+    Intent.WHY_CALLED: _why_called,
     Intent.GREETING: _fixed(f"Hello. A night is open and can be asked about. {CAN_ASK}"),
     Intent.THANKS: _fixed("You are welcome. Ask on whenever you like."),
     Intent.HELP: _fixed(CAN_ASK),
@@ -596,23 +755,39 @@ _COMPOSERS: dict[Intent, Callable[[Request, Results, Focus], str]] = {
 }
 
 
-def _next_questions(requests: list[Request]) -> list[str]:
+def next_questions(requests: list[Request]) -> list[str]:
+    """Up to three questions that follow on; none that asks the same again."""
     intent = requests[-1].intent
-    offers = {
-        Intent.LOCATE: ["And in REM?", "Which was the longest?", "How was the night?"],
-        Intent.QUANTITY: ["How was the night?", "Is it worse on the back?",
-                          "Where is the longest apnea?"],
-        Intent.DESCRIBE: ["And in REM?", "What is the heart doing?",
-                          "What is the breathing doing?"],
-        Intent.SUMMARY: ["Where is the longest apnea?", "What was the lowest oxygen, and when?",
-                         "Did sleep get better in the second half of the night?"],
-        Intent.COMPARE: ["Why?", "How was the night?", "Where is the longest apnea?"],
-        Intent.EXPLAIN: ["Is it worse on the back?", "Compare REM and NREM", "How was the night?"],
-        Intent.SIMILAR: ["Show me that epoch", "How was the night?"],
-        Intent.THAT_EVENT: ["The next one", "Are there epochs like that one?"],
-        Intent.REFUSAL: ["What is the AHI?", "What was the lowest oxygen, and when?",
-                         "How was the night?"],
-    }  # fmt: skip
-    return offers.get(
-        intent, ["How was the night?", "What is the AHI?", "What is the heart doing?"]
-    )
+    offers = _OFFERS.get(intent, ()) + _ALWAYS
+    asked = [_essence(request) for request in requests]
+    fresh = []
+    for offer in dict.fromkeys(offers):
+        understood = understand(offer, requests[-1])
+        if all(_essence(request) not in asked for request in understood):
+            fresh.append(offer)
+    return fresh[:3]
+
+
+def _essence(request: Request) -> tuple[Any, ...]:
+    """What makes two requests the same question."""
+    return (request.intent, request.query, request.systems, request.quantities, request.picks,
+            request.order, request.contrast, repr(sorted(request.when.items())))  # fmt: skip
+
+
+_OFFERS: dict[Intent, tuple[str, ...]] = {
+    Intent.LOCATE: ("And in REM?", "Which was the longest?"),
+    Intent.QUANTITY: ("How was the night?", "Is it worse on the back?",
+                      "Where is the longest apnea?"),
+    Intent.DESCRIBE: ("And in REM?", "What is the heart doing?", "What is the breathing doing?"),
+    Intent.SUMMARY: ("Where is the longest apnea?", "What was the lowest oxygen, and when?",
+                     "Did sleep get better in the second half of the night?"),
+    Intent.COMPARE: ("Why?", "Where is the longest apnea?"),
+    Intent.EXPLAIN: ("Is it worse on the back?", "Compare REM and NREM"),
+    Intent.SIMILAR: ("Show me that epoch",),
+    Intent.THAT_EVENT: ("The next one", "Are there epochs like that one?"),
+    Intent.TERM: ("What is the AHI?", "How was the night?"),
+    Intent.CAUSE: ("Which desaturations had no apnea or hypopnea?",),
+    Intent.REFUSAL: ("What is the AHI?", "What was the lowest oxygen, and when?"),
+}  # fmt: skip
+_ALWAYS = ("How was the night?", "What is the AHI?", "What is the heart doing?",
+           "How close is the AHI to the next severity class?")  # fmt: skip

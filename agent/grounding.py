@@ -25,6 +25,7 @@ from langchain_core.messages import (
 from pydantic import BaseModel
 
 from agent.prompts import night_line
+from tools.vocabulary import read_query
 
 if TYPE_CHECKING:
     from langgraph.runtime import Runtime
@@ -132,6 +133,13 @@ _NUMBER_WORDS = re.compile(
 _SEVERITY = re.compile(
     r"\b(mild|moderate|severe)\b(?=[^.;]{0,50}\b(?:apn|osa|sleep[- ]disordered))", re.IGNORECASE
 )
+# "There were no central apneas" is a count of nought, and as easily made up as any other.
+_DENIAL = re.compile(
+    r"\bthere (?:was|were|is|are) (?:no|not any|not a single) (?P<what>[a-z -]+?)"
+    r"(?=[.,;:\[(]|\s+(?:in|at|during|on|by|from|and|but|between|after|before|of|for|with|without|"
+    r"scored|found|recorded|detected|anywhere|tonight|this)\b|$)",
+    re.IGNORECASE,
+)
 # A time of day or an epoch number is a place, not a quantity; it is collected apart.
 _PLACE_FIELDS = frozenset(["onset_s", "end_s", "start_s", "epoch", "first_epoch", "last_epoch",
                            "lowest_epoch", "highest_epoch"])  # fmt: skip
@@ -163,6 +171,8 @@ class Facts:
     epochs: set[int] = field(default_factory=set)
     severities: set[str] = field(default_factory=set)
     own_values: set[tuple[float, str | None]] = field(default_factory=set)
+    absent: set[str] = field(default_factory=set)
+    """Kinds of event of which a tool counted none, in the night or a part of it."""
 
     @classmethod
     def of(cls, messages: Iterable[AnyMessage], night: str = "") -> Facts:
@@ -192,6 +202,7 @@ class Facts:
         self.clocks |= read.clocks
         self.epochs |= read.epochs
         self.severities |= read.severities
+        self.absent |= read.absent
 
     def add_text(self, text: str) -> None:
         """Add every number, clock time and epoch of a trusted text."""
@@ -230,6 +241,7 @@ class Facts:
             self.values.add((float(node), known if known in UNITS else _unit_of_field(name)))
 
     def _add_branch(self, node: dict[Any, Any], name: str) -> None:
+        self._add_absent(node)
         unit = node.get("unit") if isinstance(node.get("unit"), str) else None
         for key, value in node.items():
             own = str(key)
@@ -241,6 +253,22 @@ class Facts:
             self._add_tree(value, name if inherits else own)
             if "epoch" in own and isinstance(value, int):
                 self.epochs.add(value)
+
+    def _add_absent(self, node: dict[Any, Any]) -> None:
+        """Kinds that a list of events, a scorer's counts or a report hold none of."""
+        if node.get("tool") == "locate_events":
+            self.absent |= set(node.get("kinds") or ()) - set(node.get("by_kind") or ())
+            if not node.get("total") and not node.get("kinds"):
+                self.absent |= set(read_query(str(node.get("query", ""))).kinds)
+        for name in ("counts", "event_counts"):
+            held = node.get(name)
+            if isinstance(held, dict):
+                self.absent |= {kind for kind, count in held.items() if _amount(count) == 0}
+
+    def denies(self, words: str) -> bool | None:
+        """Whether a tool counted none of what the words name; None where they name no kind."""
+        kinds = read_query(words).kinds
+        return bool(self.absent & set(kinds)) if kinds else None
 
     def hold(self, claim: Claim) -> bool:
         """Whether a value in a fitting unit, rounded as the claim rounds it, was found."""
@@ -262,6 +290,11 @@ class Facts:
             if second and len(known) == 2 and known == (hour, minute) and second[0] == 0:
                 return True
         return False
+
+
+def _amount(count: Any) -> Any:
+    """A count as a number, whether it stands bare or as a quantity."""
+    return count.get("value") if isinstance(count, dict) else getattr(count, "value", count)
 
 
 #: Facts of tool messages by message id: a long conversation is checked after every answer.
@@ -337,6 +370,9 @@ def unverified_in(text: str, facts: Facts) -> list[tuple[str, int, int]]:
     for match in _SEVERITY.finditer(text):
         if match[1].lower() not in facts.severities:
             wrong.append((match[1], match.start(1), match.end(1)))
+    for match in _DENIAL.finditer(text):
+        if facts.denies(match["what"]) is False:
+            wrong.append((match[0].strip(), match.start(), match.end()))
     return sorted(wrong, key=lambda found: found[1])
 
 

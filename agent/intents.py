@@ -14,7 +14,8 @@ from typing import Any
 
 from agent import words
 from agent.time_expressions import NightSpan, TimeScope, read_time
-from tools.vocabulary import read_query
+from tools.glossary import find_entry
+from tools.vocabulary import MEASURED_ONLY, read_query
 
 __all__ = ["Intent", "Request", "understand"]
 
@@ -31,6 +32,12 @@ class Intent(StrEnum):
     SIMILAR = "similar"
     THAT_EVENT = "that event"
     RECORDING = "recording"
+    TERM = "term"
+    NIGHTS = "nights"
+    DISPUTE = "dispute"
+    CAUSE = "cause"
+    NADIR = "nadir"
+    WHY_CALLED = "why called"
     GREETING = "greeting"
     THANKS = "thanks"
     HELP = "help"
@@ -69,6 +76,12 @@ class Request:
         Which event of the last list is meant by "the second one"; 0 is the one in focus.
     epoch : int
         Epoch to find similar ones to; 0 is none.
+    with_event, without_event : str
+        Other events that the events must, or must not, go with.
+    suppose : dict
+        A what-if: ``lights_off``, ``lights_on``, ``leave_out`` of the report.
+    wants_margin : bool
+        How far the severity class is from the next.
     scope : str
         ``night`` or ``store``, for similar epochs; ``nights`` for whole nights.
     """
@@ -82,6 +95,12 @@ class Request:
     picks: str = ""
     min_duration_s: float | None = None
     max_nadir_pct: float | None = None
+    max_duration_s: float | None = None
+    min_depth_pct: float | None = None
+    with_event: str = ""
+    without_event: str = ""
+    suppose: dict[str, Any] = field(default_factory=dict)
+    wants_margin: bool = False
     wants_count: bool = False
     wants_stage: bool = False
     wants_position: bool = False
@@ -187,6 +206,10 @@ def _understand_part(
 
 def _direct(text: str, span: NightSpan | None) -> list[Request]:
     """A part by itself, without the conversation."""
+    if asked := _about_terms_and_scorers(text):
+        return [asked]
+    if supposed := _supposition(text, span):
+        return [supposed]
     time = read_time(text, span)
     asks_looks = re.search(r"\b(?:what|how) (?:does|do|did|is|are)\b.*\blooks? like\b", text)
     if words.SIMILAR.search(text) and not asks_looks:
@@ -204,6 +227,57 @@ def _direct(text: str, span: NightSpan | None) -> list[Request]:
     if events := _events(left, quantity.when if quantity else time.when):
         requests.append(events)
     return requests or [_loosely(text, left, time)]
+
+
+def _about_terms_and_scorers(text: str) -> Request | None:
+    """Questions about words, other nights, scorers, and how near a class is."""
+    asked: re.Match[str] | None = words.TERM.match(text)
+    if asked and (entry := find_entry(next(filter(None, asked.groups())))):
+        return Request(Intent.TERM, query=entry.term)
+    if words.OTHER_NIGHT.search(text) and not words.SIMILAR.search(text):
+        return Request(Intent.NIGHTS)
+    if words.NADIR_REAL.search(text):
+        return Request(Intent.NADIR)
+    if words.WHY_CALLED.search(text) and (kinds := read_query(text).kinds):
+        kinds = tuple(kind for kind in kinds if kind in _BREATHING)
+        if len(kinds) == 1:
+            longest = re.search(r"\blongest\b", text) is not None
+            return Request(
+                Intent.WHY_CALLED,
+                query=_query_words(kinds),
+                order="longest" if longest else "time",
+                when=read_time(text).when,
+            )
+    if words.WOKE.search(text):
+        return Request(Intent.CAUSE)
+    if words.DISPUTE.search(text):
+        return Request(Intent.DISPUTE, query=_query_words(read_query(text).kinds or _BREATHING))
+    if words.MARGIN.search(text):
+        return Request(Intent.QUANTITY, quantities=("ahi",), wants_margin=True)
+    return None
+
+
+def _supposition(text: str, span: NightSpan | None) -> Request | None:
+    """A what-if: another lights off or on, or figures without a part of the night."""
+    suppose: dict[str, Any] = {}
+    left = text
+    for match in words.LIGHTS.finditer(text):
+        name = "lights_on" if match["which"] == "on" else "lights_off"
+        suppose[name] = read_time(f"at {match['time'].strip()}", span).when.get("clock_from")
+        left = left.replace(match[0], " ")
+    names, _ = _quantities(left)
+    if not suppose and names and (without := words.LEAVE_OUT.search(text)):
+        part = read_time(without["rest"], span).when
+        if part and not read_query(without["rest"]).kinds:
+            suppose["leave_out"] = part
+            names, _ = _quantities(text[: without.start()])
+    if not suppose and names and read_time(text, span).not_supine:
+        suppose["leave_out"] = {"position": "supine"}
+    suppose = {key: value for key, value in suppose.items() if value}
+    if not suppose:
+        return None
+    chosen = names or ("ahi", "tst", "sleep_efficiency", "sleep_onset_latency")
+    return Request(Intent.QUANTITY, quantities=chosen, suppose=suppose)
 
 
 def _loosely(text: str, left: str, time: TimeScope) -> Request:
@@ -230,9 +304,14 @@ def _loosely(text: str, left: str, time: TimeScope) -> Request:
 
 def _quantity(text: str, time: TimeScope, span: NightSpan | None) -> tuple[Request | None, str]:
     """A request for figures of the report, and the text without them."""
-    names, left = _quantities(text)
+    # "An hour after sleep onset" asks for no latency.
+    relative = words.AFTER_ONSET.search(text)
+    names, left = _quantities(words.AFTER_ONSET.sub(" ", text))
+    left += f" {relative[0]}" if relative else ""
     # "How many arousals in N3" counts arousals, although "how many … N3" could be minutes.
     counts = not re.search(r"\b(?:minutes|hours|how (?:long|much)|percent\w*)\b", text)
+    if "before_event" in time.when:
+        return None, time.rest
     if read_query(time.rest).kinds and counts:
         names = tuple(name for name in names if name not in ("stage_minutes", "position_minutes"))
     if names == ("spo2_nadir",) and re.search(r"\bwhich\b", text) and read_query(left).kinds:
@@ -303,6 +382,7 @@ def _quantities(text: str) -> tuple[tuple[str, ...], str]:
 
 def _events(text: str, when: dict[str, Any]) -> Request | None:
     """A request to locate, where the text names scored kinds."""
+    text, with_event, without_event = _company(text)
     query = read_query(text)
     if not query.kinds:
         return None
@@ -328,8 +408,13 @@ def _events(text: str, when: dict[str, Any]) -> Request | None:
         r"\b(?:mostly|mainly|predominantly|rather)\b", text
     ):
         kinds = _BREATHING[:3]
+    if negated := re.search(
+        r"\b(?:not|other than|except|excluding) (obstructive|central|mixed)\b", text
+    ):
+        kinds = tuple(kind for kind in _BREATHING[:3] if not kind.startswith(negated[1]))
     limit = words.LIMIT.search(text)
-    is_applied = query.min_duration_s is not None or query.max_nadir_pct is not None
+    limits = (query.min_duration_s, query.max_nadir_pct, query.max_duration_s, query.min_depth_pct)
+    is_applied = any(limit is not None for limit in limits)
     return Request(
         Intent.LOCATE,
         unapplied=limit[0] if limit and not is_applied else "",
@@ -340,12 +425,33 @@ def _events(text: str, when: dict[str, Any]) -> Request | None:
         picks=picks,
         min_duration_s=query.min_duration_s,
         max_nadir_pct=query.max_nadir_pct,
+        max_duration_s=query.max_duration_s,
+        min_depth_pct=query.min_depth_pct,
+        with_event=with_event,
+        without_event=without_event,
         wants_count=re.search(r"\bhow (?:many|often)\b|\bper hour\b|\brate\b", text) is not None,
         wants_stage=words.STAGE_TOO.search(text) is not None,
         wants_position=words.POSITION_TOO.search(text) is not None,
         wants_place=re.search(r"\b(?:when|where|what time|show|list|find|locate)\b", text)
         is not None,
     )
+
+
+def _company(text: str) -> tuple[str, str, str]:
+    """The text without "without an apnea", and what must and must not go with the events."""
+    if (match := words.COMPANY.search(text)) is None or not read_query(text[: match.start()]).kinds:
+        return text, "", ""
+    what = match["what"]
+    kinds = read_query(what).kinds
+    if not kinds and re.match(r"(?:breathing |respiratory )?events?\b", what):
+        kinds = _BREATHING
+    if not kinds or any(kind in MEASURED_ONLY for kind in kinds):
+        return text, "", ""
+    left = f"{text[: match.start()]} {text[match.end() :]}"
+    named = _query_words(kinds)
+    how = match["how"]
+    is_without = re.match(r"without|with no|had no|have no|has no|not|unrelated|outside", how)
+    return left, "" if is_without else named, named if is_without else ""
 
 
 def _query_words(kinds: tuple[str, ...]) -> str:

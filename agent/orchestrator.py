@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.answer import Answer, Finished, StreamEvent
@@ -37,7 +38,10 @@ class Orchestrator:
     base_url : str or None
         Address of an OpenAI-compatible or named provider's server.
     tools : sequence of BaseTool or None
-        None: the four tools of :mod:`tools`.
+        None: the tools of :mod:`tools`.
+    memory : path or None
+        A SQLite file that keeps conversations over a restart, readable by its owner only. None:
+        they end with the program.
 
     Raises
     ------
@@ -51,9 +55,11 @@ class Orchestrator:
         base_url: str | None = None,
         *,
         tools: Sequence[BaseTool] | None = None,
+        memory: str | Path | None = None,
     ) -> None:
         self.model = choose_model(llm, base_url)
         self._tools = tools
+        self._memory = None if memory is None else Path(memory)
         self._lock = threading.Lock()
         self._wired: Any = None
 
@@ -125,10 +131,9 @@ class Orchestrator:
         with self._lock:
             if self._wired is None:
                 from langchain.agents import create_agent
-                from langgraph.checkpoint.memory import InMemorySaver
 
                 from agent.grounding import GroundingMiddleware
-                from agent.guards import guards
+                from agent.guards import guards, short_memory
                 from agent.prompts import system_prompt
                 from tools import TOOLS
                 from tools.session import Session
@@ -138,10 +143,33 @@ class Orchestrator:
                     tools=list(TOOLS if self._tools is None else self._tools),
                     middleware=[
                         *guards(),
+                        *([] if self.model.is_offline else [short_memory()]),
                         GroundingMiddleware(repairs=not self.model.is_offline),
                         system_prompt,
                     ],
                     context_schema=Session,
-                    checkpointer=InMemorySaver(),
+                    checkpointer=self._checkpointer(),
                 )
             return self._wired
+
+    def _checkpointer(self) -> Any:
+        if self._memory is None:
+            from langgraph.checkpoint.memory import InMemorySaver
+
+            return InMemorySaver()
+        import sqlite3
+
+        from langgraph.checkpoint.sqlite import SqliteSaver
+
+        try:
+            self._memory.parent.mkdir(parents=True, exist_ok=True)
+            # Made private before anything is written: answers are about a patient's night.
+            self._memory.touch(mode=0o600)
+            saver = SqliteSaver(sqlite3.connect(self._memory, check_same_thread=False))
+            saver.setup()
+        except (OSError, sqlite3.Error) as error:
+            raise QueryError(
+                f"{self._memory.name}: conversations cannot be kept there "
+                f"({type(error).__name__}); name another file"
+            ) from error
+        return saver

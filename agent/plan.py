@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.intents import Intent, Request
-from tools.artifacts import Artifact, EventList, Evidence
+from tools.artifacts import Artifact, Description, EventList, Evidence
 
 __all__ = ["BREATHING", "FIRST_OF", "Call", "Result", "Results", "calls_for", "scoped_quantity"]
 
@@ -31,6 +31,9 @@ SECTION_OF = {
 }  # fmt: skip
 #: The stage whose first epoch ends a latency.
 FIRST_OF = {"sleep_onset_latency": "sleep", "rem_latency": "R", "n3_latency": "N3"}
+#: Limits of a request that the tool takes under the same name.
+_LIMITS = ("min_duration_s", "max_duration_s", "max_nadir_pct", "min_depth_pct", "with_event",
+           "without_event")  # fmt: skip
 _SLEEP_FIELDS = ("tst", "waso", "awakenings", "sleep_efficiency", "stage_minutes",
                  "sleep_maintenance")  # fmt: skip
 
@@ -114,10 +117,9 @@ def _locate(query: str, when: dict[str, Any], request: Request | None = None, **
     if when:
         args["when"] = when
     if request is not None:
-        if request.min_duration_s is not None:
-            args["min_duration_s"] = request.min_duration_s
-        if request.max_nadir_pct is not None:
-            args["max_nadir_pct"] = request.max_nadir_pct
+        for name in _LIMITS:
+            if (value := getattr(request, name)) not in (None, ""):
+                args[name] = value
     return Call("locate_events", args | more)
 
 
@@ -155,7 +157,58 @@ def _events_of(result: Result | None) -> EventList | None:
     return found if isinstance(found, EventList) else None
 
 
+def _for_term(request: Request, results: Results, focus: Any) -> list[Call]:
+    return [Call("explain_term", {"term": request.query})]
+
+
+def _for_nights(request: Request, results: Results, focus: Any) -> list[Call]:
+    return [Call("compare_nights", {})]
+
+
+def _for_dispute(request: Request, results: Results, focus: Any) -> list[Call]:
+    return [
+        _locate(request.query, request.when, request, seen_by="one", limit=LIST_LIMIT),
+        _summary("ahi", "tst"),
+    ]
+
+
+def _for_nadir(request: Request, results: Results, focus: Any) -> list[Call]:
+    """The lowest saturation, where it is, and what the signals and scorers hold around it."""
+    place = _describe("respiratory", {"stage": "sleep"})
+    found = results.get(place.key)
+    calls = [_summary("spo2_nadir"), place]
+    if found and isinstance(found.artifact, Description):
+        held = {field.field: field for field in found.artifact.measured}
+        if "spo2_min_pct" in held:
+            epoch = held["spo2_min_pct"].lowest_epoch
+            around = {"epochs": [max(epoch - 2, 1), epoch]}
+            calls += [
+                _locate("artifact", around, limit=10),
+                _locate("desaturation", around, order="deepest", limit=3),
+                _locate(BREATHING, around, limit=5),
+            ]
+    return calls
+
+
+def _for_why_called(request: Request, results: Results, focus: Any) -> list[Call]:
+    return [
+        _locate(request.query, request.when, order=request.order, limit=1),
+        Call("explain_term", {"term": request.query}),
+    ]
+
+
+def _for_cause(request: Request, results: Results, focus: Any) -> list[Call]:
+    return [
+        _locate("arousal", request.when, limit=1),
+        _locate("arousal", request.when, with_event=BREATHING, limit=5),
+        _locate("arousal", request.when, with_event="leg movement", limit=5),
+    ]
+
+
 def _for_quantity(request: Request, results: Results, focus: Any) -> list[Call]:
+    if request.suppose:
+        call = _summary(*request.quantities)
+        return [Call(call.name, call.args | request.suppose)]
     if request.when:
         ways = [scoped_quantity(name, request.when) for name in request.quantities]
         calls = [way[1] for way in ways if way is not None]
@@ -296,4 +349,10 @@ _PLANNERS: dict[Intent, Callable[[Request, Results, Any], list[Call]]] = {
     Intent.EXPLAIN: _for_explain,
     Intent.SIMILAR: _for_similar,
     Intent.THAT_EVENT: _for_that_event,
+    Intent.TERM: _for_term,
+    Intent.NIGHTS: _for_nights,
+    Intent.DISPUTE: _for_dispute,
+    Intent.CAUSE: _for_cause,
+    Intent.NADIR: _for_nadir,
+    Intent.WHY_CALLED: _for_why_called,
 }

@@ -10,7 +10,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent import words
 from sleeplm.scoring import EPOCH_S
+from tools.vocabulary import read_query
 
 __all__ = ["NightSpan", "TimeScope", "read_time"]
 
@@ -164,6 +166,7 @@ def read_time(text: str, span: NightSpan | None = None) -> TimeScope:
         The open night, to place bare hours and "the last two hours".
     """
     scope = TimeScope(rest=_in_digits(text))
+    _read_relative(scope)
     _read_epochs(scope, span)
     if "epochs" not in scope.when:
         _read_clock(scope, span)
@@ -172,6 +175,37 @@ def read_time(text: str, span: NightSpan | None = None) -> TimeScope:
     _read_stage(scope)
     scope.rest = re.sub(r"\s+", " ", scope.rest).strip()
     return scope
+
+
+_RANKS = {"first": 1, "1st": 1, "second": 2, "2nd": 2, "third": 3, "3rd": 3, "fourth": 4,
+          "4th": 4, "fifth": 5, "5th": 5, "sixth": 6, "6th": 6}  # fmt: skip
+#: How long a moment after sleep onset is looked at.
+MOMENT_MIN = 5.0
+
+
+def _read_relative(scope: TimeScope) -> None:
+    """Times that a scoring places: the second REM period, an hour after sleep onset, not in REM."""
+    match = words.REM_PERIOD.search(scope.rest)
+    if match and match["rank"] != "last":
+        number = _RANKS[match["rank"]] if match["rank"] else int(match["number"])
+        scope.when["rem_period"] = number
+        _cut(scope, match)
+    if match := words.AFTER_ONSET.search(scope.rest):
+        count = _NUMBER_WORDS.get(match["count"]) or float(match["count"])
+        minutes = float(count * (60 if match["unit"][0] == "h" else 1))
+        first = 0.0 if match["span"] else minutes
+        last = minutes if match["span"] else minutes + MOMENT_MIN
+        scope.when["after_sleep_onset_min"] = [first, last]
+        _cut(scope, match)
+    match = words.BEFORE_EVENT.search(scope.rest)
+    if match and (kinds := read_query(match["what"]).kinds):
+        scope.when["before_event"] = " and ".join(kind.replace("_", " ") for kind in kinds)
+        _cut(scope, match)
+    if match := words.NOT_STAGE.search(scope.rest):
+        # Events and sleep outside REM are those of NREM; outside wake, those of sleep.
+        stage = {"rem": "NREM", "nrem": "R", "wake": "sleep"}[match["stage"]]
+        scope.when["stage"] = stage
+        _cut(scope, match)
 
 
 def _in_digits(text: str) -> str:
@@ -327,6 +361,8 @@ def _read_stretch(scope: TimeScope, n_epochs: int) -> bool:
 
 
 def _read_stage(scope: TimeScope) -> None:
+    if "stage" in scope.when:
+        return
     for stage, pattern in _STAGES:
         lead = "" if stage in ("W", "sleep") else _STAGE_LEAD
         # "in REM", or the stage at the very end: "and N3?", "apneas, supine REM"

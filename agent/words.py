@@ -179,3 +179,55 @@ SIGNAL_WORDS = re.compile(
     r"movements?|flow limit\w*|paradox\w*|irregular\w*|shallow|spikes?|twitch\w*|pauses?|waves?|rhythm|"
     r"activity|tone|breathing|flat\w*|noisy|noise|sighs?|crescendo|drops?|rises?|jumps?|saw-?tooth\w*)\b"
 )
+TERM = re.compile(
+    r"^(?:(?:please |can you |could you )?(?:define|explain(?: the term)?|what is meant by|(?:what is )?(?:the )?(?:meaning|definition) of)"
+    r" (?:an? |the )?(?P<defined>.+?)"
+    r"|what (?:does|do) (?:an? |the )?(?P<meant>.+?) (?:mean|stand for|measure)"
+    r"|(?:what(?: exactly)? (?:is an?|are)|was ist (?:eine?|das|die|der)|was bedeutet|qu[eé] es(?: una?| el| la)?|qu[eé] significa) (?P<named>.+?)"
+    r")(?: exactly| again| please| in sleep medicine| in general| in this context)?\W*$"
+)
+OTHER_NIGHT = re.compile(
+    r"\b(?:other|second|two|both|previous|last|earlier) nights?\b(?!.*\b(?:epoch|similar|like)\b)|\bnight (?:to|with|against|and) (?:the )?(?:other|another)\b|\bcompare (?:the |these )?(?:two )?nights\b|\bnight to night\b"
+)
+DISPUTE = re.compile(
+    r"\b(?:scor(?:ers?|ings?)|witness(?:es)?|expert|automatic|model)\b.*\b(?:disagree\w*|differ\w*|dispute\w*|contradict\w*)\b"
+    r"|\bdisagree\w*\b|\bonly (?:the )?(?:expert|one scor\w+|automatic|model)\b.*\b(?:see|saw|scored|found)\b|\breview first\b"
+)
+MARGIN = re.compile(
+    r"\b(?:how (?:close|far|near)|how many (?:fewer|more|less)|which events|what would|border\w*|move|change|shift|next)\b.*"
+    r"\b(?:severity|class|category|band|mild|moderate|severe|threshold|border\w*)\b|\bborderline\b"
+)
+WOKE = re.compile(
+    r"\b(?:legs?|limbs?|plms?|breath\w*|apneas?)\b.*\b(?:or|and)\b.*\b(?:legs?|limbs?|plms?|breath\w*|apneas?)\b.*\b(?:w[ao]ke\w*|arous\w*)"
+    r"|\b(?:w[ao]ke\w*|arous\w*)\b.*\b(?:because of|due to|by|from|with)\b.*\b(?:legs?|limbs?|plms?)\b.*\bor\b"
+    r"|\bwhat (?:woke|wakes|caused the arousals|causes the arousals|triggered the arousals)\b"
+)
+LIGHTS = re.compile(
+    r"\blights?[- ](?P<which>off|out|on)\b(?:[^?\d+]{0,30}?)(?P<time>\+?\d{1,2}(?:[:.]\d{2})?(?::\d{2})?\s*(?:[ap]\.?m\.?)?)"
+)
+LEAVE_OUT = re.compile(
+    r"\b(?:without|excluding|leaving out|leave out|except(?: for)?|ignoring|ignore|excluded?|dropping|drop|not counting|minus)\b(?P<rest>.+)$"
+)
+COMPANY = re.compile(
+    r"\b(?P<how>without|with no|(?:had|have|has) no|(?:had|have|has)(?= an? )|not followed by|unrelated to|not (?:caused by|associated with|linked to|during|near)|outside(?: of)?"
+    r"|with|followed by|associated with|caused by|due to|linked to|related to|that go with|during|right after)\s+(?:an?y?\s+|the\s+|scored\s+|other\s+)*(?P<what>[a-z -]+)"
+)
+REM_PERIOD = re.compile(
+    r"\b(?P<rank>first|second|third|fourth|fifth|sixth|1st|2nd|3rd|4th|5th|6th|last)\s+(?:rem|r)[- ](?:sleep )?(?:period|episode|phase|cycle|block|bout)s?\b|\brem (?:period|episode) (?:number |no\.? ?)?(?P<number>\d)\b"
+)
+AFTER_ONSET = re.compile(
+    r"\b(?:in |during |within )?(?:the )?(?:(?P<span>first) )?(?P<count>\d+(?:\.\d+)?|an?|one|two|three|four|five|six|half an)\s*(?P<unit>hours?|h|minutes?|min)(?: of sleep)?\s+(?:after|into|past|from)\s+(?:the )?(?:sleep onset|falling asleep|(?:he|she|they) (?:fell|falls) asleep|sleep)\b"
+)
+NOT_STAGE = re.compile(
+    r"\b(?:not in|outside(?: of)?|except in|other than in|excluding) (?P<stage>rem|nrem|wake)(?: sleep)?\b"
+)
+NADIR_REAL = re.compile(
+    r"\b(?:real|genuine|true|artifact\w*|trust\w*|plausible|reliable|believ\w*)\b.*\b(?:nadir|lowest (?:oxygen|spo2|saturation))"
+    r"|\b(?:nadir|lowest (?:oxygen|spo2|saturation))\b.*\b(?:real|genuine|true|artifact\w*|trust\w*|plausible|reliable|believ\w*)\b"
+)
+WHY_CALLED = re.compile(
+    r"\bwhy\b.*\b(?:called|scored|classified|labell?ed|considered|marked|said to be|judged)\b"
+)
+BEFORE_EVENT = re.compile(
+    r"\b(?:right |just |shortly )?before (?:each|every|all|the|an?|any)\s+(?:of the )?(?P<what>[a-z -]+)"
+)

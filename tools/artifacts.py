@@ -228,6 +228,9 @@ class EventList(Artifact):
     other_sources: dict[str, int] = Field(
         default={}, description="counts by other scorings in the same part, with the same limits"
     )
+    only_there: dict[str, int] = Field(
+        default={}, description="events of the other scorings that the own one does not hold"
+    )
     other_per_hour: dict[str, float] = Field(
         default={}, description="their events in sleep per hour of their own sleep there"
     )

@@ -128,7 +128,7 @@ def describe(session: Session, arguments: DescribeArguments) -> Description:
     if system == "stage_event":
         # Events, which may need the model's whole reading, matter to one system only.
         facts = NightFacts.of(session, RESPIRATORY_KINDS)
-    elif arguments.when is not None and arguments.when.stage is not None:
+    elif arguments.when is not None and arguments.when.needs_stages:
         facts = NightFacts.of(session)
     else:
         facts = NightFacts.at_hand(session)

@@ -261,7 +261,12 @@ def _who_looked_for(night: Night, kinds: Sequence[str], source: str) -> Scoring:
 
 def kind_words(kind: str, count: int = 1) -> str:
     """``obstructive_apnea`` → "obstructive apnea", in the plural where ``count`` is not 1."""
-    words = {"plm": "periodic limb movement", "rera": "RERA", "cheyne_stokes": "Cheyne-Stokes run"}
+    words = {
+        "plm": "periodic limb movement",
+        "rera": "RERA",
+        "cheyne_stokes": "Cheyne-Stokes run",
+        "rem_burst": "REM burst",
+    }
     text = words.get(kind, kind.replace("_", " "))
     if count == 1:
         return text

@@ -20,6 +20,7 @@ from tools.facts import NightFacts, counted, event_evidence, event_words, kind_w
 from tools.failures import CannotAnswer, TryAgain
 from tools.measured import MeasuredEvent, MeasuredEvents, measured_events
 from tools.vocabulary import APNEAS, MEASURED_ONLY, EventQuery, read_query
+from tools.witnesses import scorings_at_hand
 
 if TYPE_CHECKING:
     from sleeplm.night import Located
@@ -79,6 +80,9 @@ def locate(session: Session, arguments: LocateArguments) -> EventList:
     if arguments.seen_by is not None:
         inside = _by_witnesses(inside, everywhere, arguments.seen_by)
     company = _Company.of(session, arguments)
+    if company.words or arguments.seen_by is not None:
+        # The others' counts are of all their events: beside these they would mislead.
+        theirs = {}
     inside = [event for event in inside if company.allow(event)]
     reaching = [event for event in reaching if company.allow(event)]
     note = " ".join(filter(None, (note, company.note)))
@@ -105,6 +109,9 @@ def locate(session: Session, arguments: LocateArguments) -> EventList:
         per_hour_by_stage=_rates(in_sleep, sleep, facts, "stage"),
         per_hour_by_position=_rates(in_sleep, sleep, facts, "position"),
         other_sources={source: events.total for source, events in theirs.items()},
+        only_there=_only_there(everywhere, facts.scoring.events_of(kinds), scope)
+        if arguments.seen_by == "one"
+        else {},
         other_per_hour={
             source: events.per_hour
             for source, events in theirs.items()
@@ -213,15 +220,18 @@ class _Company:
                     f"{how}_event must name scored events, such as 'apnea or hypopnea', 'arousal', "
                     "'desaturation' or 'leg movement'"
                 )
-            facts = NightFacts.of(session, kinds)
-            if not any(facts.scoring.looked_for(kind) for kind in kinds):
+            # A second scoring is not made for company: minutes of work for a side remark.
+            session.scored()
+            known = scorings_at_hand(session)
+            source = next((s for s in known if any(map(known[s].looked_for, kinds))), None)
+            if source is None:
                 raise CannotAnswer(
-                    f"{kind_words(kinds[0], 2)} were not looked for in this night, so events with "
-                    "or without them cannot be told apart"
+                    f"{kind_words(kinds[0], 2)} were not looked for by any scoring at hand, so "
+                    "events with or without them cannot be told apart"
                 )
-            held[how] = facts.scoring.events_of(kinds)
+            held[how] = known[source].events_of(kinds)
             named = ", ".join(kind_words(kind, 2) for kind in kinds)
-            words.append(f"{how} {named} [{facts.event_source}]")
+            words.append(f"{how} {named} [{source}]")
             notes.append(
                 "Two events go together when they overlap, or one begins within "
                 f"{AROUSAL_AFTER_S:g} s (arousal) or {DESATURATION_WINDOW_S:g} s (desaturation) "
@@ -258,6 +268,23 @@ def _by_witnesses(
     if seen_by == "all":
         return [event for event in events if len(event.also_seen_by) == len(others)]
     return [event for event in events if not event.also_seen_by]
+
+
+def _only_there(
+    others: dict[str, tuple[Event, ...]], own: tuple[Event, ...], scope: Scope
+) -> dict[str, int]:
+    """How many events of each other witness overlap none of ours, among those that begin here."""
+
+    def is_here(event: Event) -> bool:
+        return any(start <= event.onset_s < end for start, end in scope.spans)
+
+    return {
+        source: sum(
+            is_here(event) and not any(mine.overlaps(event.onset_s, event.end_s) for mine in own)
+            for event in events
+        )
+        for source, events in others.items()
+    }
 
 
 def _seen(arguments: LocateArguments) -> str:
@@ -579,6 +606,8 @@ def _text(
             f"The {source} scoring has {count} here{hourly} [{source}]; {witnessed[source]} of the "
             f"{result.total} overlap one of them."
         )
+    for source, count in result.only_there.items():
+        lines.append(f"The {source} scoring has {count} that overlap none of ours [{source}].")
     if note:
         lines.append(note)
     return "\n".join(lines)

@@ -28,7 +28,7 @@ _PHRASES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"hypop?noe?as?|hypopnoen?|hypopneic events?|shallow breathing|hypopneas?|hipopneas?|"
      r"hys?|hyps?",
      ("hypopnea",)),
-    (r"((oxygen|o2|spo2|sao2|saturation) )*(desaturations?|desaturated|desaturating|desats?|"
+    (r"((oxygen|o2|spo2|sao2|saturation) )*(desaturations?|desaturate[ds]?|desaturating|desats?|"
      r"(oxygen|o2|spo2|sao2|saturation) (drops?|dips?|falls?|declines?|decreases?))|odi|"
      r"(drops?|dips?|falls?) (in|of) (the )?(blood )?(oxygen|o2|spo2|sao2)( saturation)?|"
      r"entsättigungen|entsättigung|desaturación|desaturaciones|desaturacion", ("desaturation",)),

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["Part", "Scope", "When", "moment_s", "resolve"]
 
 DAY_S = 86400.0
+#: REM epochs closer than this belong to one REM period (after Feinberg and Floyd, Psychophysiology
+#: 1979;16:283, who join what is less than 15 min apart).
+REM_GAP_MIN = 15.0
 NREM_STAGES = ("N1", "N2", "N3")
 _CLOCK = re.compile(
     r"(?P<sign>\+?)(?P<hour>\d{1,3})(?::(?P<minute>\d{2}))?(?::(?P<second>\d{2}))?\s*(?P<half>am|pm)?",
@@ -89,6 +92,28 @@ class When(BaseModel):
     position: Literal["supine", "left", "right", "prone", "upright"] | None = Field(
         None, description="only epochs in this body position"
     )
+    rem_period: int | None = Field(
+        None, ge=1, le=12, description="only this REM period, counted from 1"
+    )
+    after_sleep_onset_min: list[float] | None = Field(
+        None,
+        min_length=2,
+        max_length=2,
+        description="from and to, in minutes after sleep onset, e.g. [60, 90]",
+    )
+
+    before_event: str | None = Field(
+        None,
+        max_length=120,
+        description="only the epochs just before those in which such scored events begin, in "
+        "words, e.g. 'arousal'",
+    )
+
+    @property
+    def needs_stages(self) -> bool:
+        """Whether this part cannot be found without a scoring."""
+        held = (self.stage, self.rem_period, self.after_sleep_onset_min, self.before_event)
+        return any(part is not None for part in held)
 
     @model_validator(mode="before")
     @classmethod
@@ -230,6 +255,18 @@ def resolve(
         spans = _intersect(spans, [_epoch_span(when.epochs, n_epochs)])
     if when.clock_from is not None or when.clock_to is not None:
         spans = _intersect(spans, _clock_spans(when.clock_from, when.clock_to, night, end_s))
+    if when.rem_period is not None:
+        spans = _intersect(spans, [_rem_period_span(when.rem_period, scoring)])
+        words.append(f"REM period {when.rem_period}")
+    if when.after_sleep_onset_min is not None:
+        first_min, last_min = when.after_sleep_onset_min
+        onset_s = _sleep_onset_s(scoring)
+        spans = _intersect(spans, [(onset_s + first_min * 60, onset_s + last_min * 60)])
+        words.append(f"{first_min:g} to {last_min:g} min after sleep onset")
+    if when.before_event is not None:
+        before = _before_spans(when.before_event, scoring)
+        spans = _intersect(spans, before)
+        words.append(f"the epochs before {len(before)} {when.before_event} epochs")
     if not spans:
         raise TryAgain(
             "these parts of the night do not overlap: "
@@ -259,6 +296,9 @@ def resolve(
             f"in {_span_text(spans, night)} (by the {scoring.scorer.kind} scoring)"
         )
     limited = when.epochs is not None or when.clock_from is not None or when.clock_to is not None
+    limited = limited or when.rem_period is not None or when.after_sleep_onset_min is not None
+    if when.before_event is not None:
+        limited = False  # hundreds of single epochs are counted, not listed
     if limited or (when.part not in (None, "whole")):
         words.append(_span_text(spans, night))
     return Scope(
@@ -269,6 +309,48 @@ def resolve(
         ", ".join(words) or "the whole recording",
         timed,
     )
+
+
+def _sleep_onset_s(scoring: Scoring) -> float:
+    for index, stage in enumerate(scoring.stages):
+        if stage in SLEEP_STAGES:
+            return index * EPOCH_S
+    raise CannotAnswer(f"there is no sleep by the {scoring.scorer.kind} scoring")
+
+
+def _rem_period_span(number: int, scoring: Scoring) -> tuple[float, float]:
+    """The n-th REM period: REM epochs with less than :data:`REM_GAP_MIN` between them."""
+    rem = [index for index, stage in enumerate(scoring.stages) if stage == "R"]
+    periods: list[list[int]] = []
+    for index in rem:
+        if periods and (index - periods[-1][1] - 1) * EPOCH_S < REM_GAP_MIN * 60:
+            periods[-1][1] = index
+        else:
+            periods.append([index, index])
+    if number > len(periods):
+        raise CannotAnswer(
+            f"there is no REM period {number}: the {scoring.scorer.kind} scoring has {len(periods)}"
+        )
+    first, last = periods[number - 1]
+    return first * EPOCH_S, (last + 1) * EPOCH_S
+
+
+def _before_spans(text: str, scoring: Scoring) -> list[tuple[float, float]]:
+    """The epoch before each epoch in which such an event begins, each once."""
+    from tools.vocabulary import read_query
+
+    kinds = read_query(text).kinds
+    if not kinds:
+        raise TryAgain("before_event must name scored events, such as 'arousal' or 'apnea'")
+    if not any(scoring.looked_for(kind) for kind in kinds):
+        raise CannotAnswer(f"the {scoring.scorer.kind} scoring did not look for these events")
+    begins = {int(event.onset_s // EPOCH_S) for event in scoring.events_of(kinds)}
+    if not begins:
+        raise CannotAnswer(f"there is no such event by the {scoring.scorer.kind} scoring")
+    before = sorted({index - 1 for index in begins} - begins - {-1})
+    if not before:
+        raise CannotAnswer("every epoch before such an event holds one itself")
+    return [(index * EPOCH_S, (index + 1) * EPOCH_S) for index in before]
 
 
 def _stage_set(stage: str | None) -> frozenset[str] | None:

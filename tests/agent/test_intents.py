@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from agent.intents import Intent, Request, understand
@@ -117,8 +119,9 @@ def test_thresholds_are_read() -> None:
     assert one("desaturations below 85%").max_nadir_pct == 85.0
 
 
-def test_a_limit_that_cannot_be_applied_is_kept_to_be_said() -> None:
-    assert one("apneas shorter than 15 seconds").unapplied == "shorter than 15 seconds"
+def test_limits_are_applied_and_not_merely_mentioned() -> None:
+    assert one("apneas shorter than 15 seconds").max_duration_s == 15.0
+    assert one("apneas shorter than 15 seconds").unapplied == ""
     assert one("desaturations under 80%").unapplied == ""
 
 
@@ -150,3 +153,81 @@ def test_a_new_question_takes_nothing_from_the_last_one() -> None:
     first = one("How many obstructive apneas were there in REM?")
     assert one("How many hypopneas?", first).when == {}
     assert one("last arousal", first).when == {}
+
+
+@pytest.mark.parametrize(
+    ("question", "intent", "query"),
+    [
+        ("What is a hypopnea?", Intent.TERM, "hypopnea"),
+        ("what does T90 mean?", Intent.TERM, "T90"),
+        ("Define RERA", Intent.TERM, "RERA"),
+        ("Was ist eine Hypopnoe?", Intent.TERM, "hypopnea"),
+        ("Compare this with the other night", Intent.NIGHTS, ""),
+        ("Did his legs or his breathing wake him up?", Intent.CAUSE, ""),
+        ("Is the lowest oxygen real or an artifact?", Intent.NADIR, ""),
+        ("Why was the longest central apnea scored as central?", Intent.WHY_CALLED,
+         "central apnea"),
+    ],
+)  # fmt: skip
+def test_terms_nights_causes_and_doubts_have_intents_of_their_own(
+    question: str, intent: Intent, query: str
+) -> None:
+    asked = one(question)
+    assert (asked.intent, asked.query) == (intent, query)
+
+
+@pytest.mark.parametrize(
+    ("question", "suppose"),
+    [
+        ("What if lights off was 23:10?", {"lights_off": "23:10"}),
+        ("AHI if lights on had been at 6 am", {"lights_on": "06:00"}),
+        ("AHI without the hour from 1 to 2", {"leave_out": {"clock_from": "01:00",
+                                                           "clock_to": "02:00"}}),
+        ("What is the AHI off his back?", {"leave_out": {"position": "supine"}}),
+        ("What is the ODI excluding REM?", {"leave_out": {"stage": "R"}}),
+        ("What is the AHI?", {}),
+    ],
+)  # fmt: skip
+def test_a_what_if_is_a_supposition_and_no_part_of_the_night(
+    question: str, suppose: dict[str, Any]
+) -> None:
+    asked = one(question)
+    assert asked.intent is Intent.QUANTITY
+    assert asked.suppose == suppose
+
+
+@pytest.mark.parametrize(
+    ("question", "with_event", "without_event"),
+    [
+        ("arousals with leg movements", "limb movement and plm", ""),
+        ("What desaturates without an apnea?", "",
+         "obstructive apnea and central apnea and mixed apnea"),
+        ("hypopneas followed by an arousal", "arousal", ""),
+        ("apneas with SpO2 below 80 %", "", ""),
+    ],
+)  # fmt: skip
+def test_events_in_company_are_told_from_the_company(
+    question: str, with_event: str, without_event: str
+) -> None:
+    asked = one(question)
+    assert (asked.with_event, asked.without_event) == (with_event, without_event)
+
+
+@pytest.mark.parametrize(
+    ("question", "when"),
+    [
+        ("apneas in the second REM period", {"rem_period": 2}),
+        ("describe the brain an hour after sleep onset", {"after_sleep_onset_min": [60.0, 65.0]}),
+        ("arousals in the first 30 minutes after sleep onset",
+         {"after_sleep_onset_min": [0.0, 30.0]}),
+        ("what does the heart do before each apnea",
+         {"before_event": "obstructive apnea and central apnea and mixed apnea"}),
+        ("how many hypopneas not in REM", {"stage": "NREM"}),
+    ],
+)  # fmt: skip
+def test_times_that_a_scoring_places(question: str, when: dict[str, Any]) -> None:
+    assert one(question).when == when
+
+
+def test_all_but_one_kind_of_apnea() -> None:
+    assert one("apneas that were not obstructive").query == "central apnea and mixed apnea"

@@ -243,7 +243,14 @@ def test_the_request_holds_no_path_no_file_name_and_no_other_providers_key(
     names = {
         t["function"]["name"]: t["function"]["parameters"] for t in server.requests[0]["tools"]
     }
-    assert set(names) == {"describe_system", "locate_events", "find_similar", "summarize_night"}
+    assert set(names) == {
+        "describe_system",
+        "locate_events",
+        "find_similar",
+        "summarize_night",
+        "compare_nights",
+        "explain_term",
+    }
     assert all("runtime" not in schema.get("properties", {}) for schema in names.values())
 
 

@@ -11,7 +11,7 @@ from sleeplm.night import Night
 from tools.facts import NightFacts
 from tools.failures import CannotAnswer, TryAgain
 from tools.session import Session
-from tools.when import When
+from tools.when import When, resolve
 
 
 def epochs(night: Night, **fields: Any) -> tuple[int, int, int]:
@@ -101,3 +101,39 @@ def test_an_object_written_as_text_is_read() -> None:
     assert When.model_validate('{"epochs": ["3", "9"]}').epochs == [3, 9]
     with pytest.raises(ValidationError):
         When.model_validate("tonight")
+
+
+def test_rem_periods_join_short_breaks_and_are_counted_from_one(hand_made: Any) -> None:
+    # REM in epochs 11-30, 41-50 (5 min of N2 between) and 101-120 (25 min between).
+    stages = ["N2"] * 240
+    for first, last in ((10, 30), (40, 50), (100, 120)):
+        stages[first:last] = ["R"] * (last - first)
+    night = hand_made.night(hand_made.scoring(stages=tuple(stages)))
+    scoring = night.scoring_from("expert")
+
+    def scope(number: int) -> list[int]:
+        epochs = resolve(When(rem_period=number), night, scoring, [None] * 240).epochs
+        return [epochs[0], epochs[-1]]
+
+    assert scope(1) == [10, 49]
+    assert scope(2) == [100, 119]
+    with pytest.raises(CannotAnswer, match="no REM period 3: the expert scoring has 2"):
+        scope(3)
+
+
+def test_times_after_sleep_onset_count_from_the_first_sleep(hand_made: Any) -> None:
+    night = hand_made.night(hand_made.scoring())
+    scoring = night.scoring_from("expert")
+    # Sleep begins in epoch index 20; 60 to 65 min later are indices 140 to 149.
+    when = When(after_sleep_onset_min=[60, 65])
+    assert resolve(when, night, scoring, [None] * 240).epochs == list(range(140, 150))
+
+
+def test_the_epochs_before_events_hold_none_of_them(hand_made: Any) -> None:
+    night = hand_made.night(hand_made.scoring())
+    scoring = night.scoring_from("expert")
+    # Hypopneas begin at 1500 s (index 50) and 5500 s (index 183).
+    found = resolve(When(before_event="hypopnea"), night, scoring, [None] * 240)
+    assert found.epochs == [49, 182]
+    with pytest.raises(TryAgain, match="must name scored events"):
+        resolve(When(before_event="thunder"), night, scoring, [None] * 240)
