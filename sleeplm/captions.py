@@ -13,10 +13,11 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from sleeplm import caption_grammar as grammar
 from sleeplm.caption_context import EpochContext, context_statements
+from sleeplm.caption_grammar import QUALITY_WORDS
 from sleeplm.errors import CaptionError
 from sleeplm.physiology.fields import FIELDS
-from sleeplm.prompts import EVENT_PHRASES
 from sleeplm.scoring import EVENT_KINDS
 
 __all__ = [
@@ -45,21 +46,8 @@ EVENTS_OF_SYSTEM: dict[str, tuple[str, ...]] = {
     "somatic": ("limb_movement", "plm"),
     "stage_event": EVENT_KINDS,
 }
-#: What is wrong with a channel (a name of :class:`sleeplm.physiology.Quality`) → in words.
-QUALITY_WORDS: dict[str, str] = {
-    "lost": "partly lost",
-    "flat": "flat",
-    "clipped": "clipped",
-    "saturated": "saturated",
-    "mains": "overlaid with mains hum",
-    "implausible": "implausible in amplitude",
-    "detached": "detached from the body",
-    "excursion": "swinging far beyond its surroundings",
-}
+
 _EPOCH_S = 30.0
-_NUMBER = r"\d+(?:\.\d+)?"
-_ANY_UNIT = r"%|percent|bpm|breaths\s*/\s*min|beats\s*/\s*min|(?:beats|breaths)\s+per\s+minute"
-_ANY_UNIT += r"|milliseconds?|ms|seconds?|sec|s|hertz|hz|degrees?|deg|°"
 
 
 @dataclass(frozen=True)
@@ -146,278 +134,6 @@ class CaptionFields:
         )
 
 
-@dataclass(frozen=True)
-class _Section:
-    """The part of a caption about one channel: how it is announced, what it states."""
-
-    system: str
-    channel: str
-    label: re.Pattern[str]
-    items: tuple[tuple[re.Pattern[str], str], ...]
-    leading: tuple[tuple[re.Pattern[str], str], ...]
-    trend: str | None = None
-
-
-def _section(
-    system: str, channel: str, label: str, items: dict[str, str], trend: str | None = None
-) -> _Section:
-    return _Section(
-        system,
-        channel,
-        re.compile(rf"\b(?:{label})(?![a-z0-9])"),
-        tuple((re.compile(rf"\b(?:{words})(?![a-z0-9])"), name) for name, words in items.items()),
-        tuple(
-            (
-                re.compile(
-                    rf"(?<![a-z0-9.])({_NUMBER})\s*(?:({_ANY_UNIT})(?![a-z]))?\s*(?:of\s+)?"
-                    rf"(?:{words})(?![a-z0-9])"
-                ),
-                name,
-            )
-            for name, words in items.items()
-        ),
-        trend,
-    )
-
-
-_POWER = r"(?:\s+(?:band|wave|activity))?(?:\s+relative)?(?:\s+power)?"
-_RATE = r"(?:estimated\s+)?(?:respiratory|respiration|breathing|airflow|air\s+flow)\s+rate|rate"
-_VARIABILITY = (
-    r"(?:breath(?:ing)?[\s-]+)?intervals?\s+variability|breath-to-breath\s+variability"
-    r"|variability\s+of\s+(?:the\s+)?(?:breath(?:ing)?\s+)?intervals?"
-)
-
-
-def _eog(side: str, letter: str, names: str) -> _Section:
-    return _section(
-        "brain",
-        f"EOG_{letter.upper()}",
-        rf"(?:{side}\s+(?:eog|eye|electrooculogram)|{names})(?:\s+movements?)?(?:\s+activity)?",
-        {
-            f"eog_{letter}_slow_pct": r"slow(?:[\s-]+(?:rolling\s+)?eye)?(?:[\s-]+movements?)?"
-            + _POWER,
-            f"eog_{letter}_saccade_pct": r"(?:rem\s+)?saccad(?:es?|ic)(?:\s+movements?)?" + _POWER,
-        },
-    )
-
-
-def _eeg(side: str, label: str) -> _Section:
-    return _section(
-        "brain",
-        f"EEG_{label}",
-        r"(?:(?:central\s+)?eeg(?:\s+activity)?\s*\(?\s*)?"
-        + label.replace("_", r"\s*[-–−]\s*")
-        .replace("3", r"\s*3")
-        .replace("4", r"\s*4")
-        .replace("A2", r"[am]\s*2")
-        .replace("A1", r"[am]\s*1")
-        .lower()
-        + r"(?:\s*\))?",
-        {
-            **{
-                f"eeg_{side}_{band}_pct": band + _POWER
-                for band in ("delta", "theta", "alpha", "sigma", "beta")
-            },
-            f"eeg_{side}_spindle_count": r"(?:number\s+of\s+)?(?:sleep\s+)?spindles?"
-            r"(?:\s+count)?",
-            f"eeg_{side}_slow_wave_count": r"(?:number\s+of\s+)?slow\s+waves?(?:\s+count)?",
-        },
-    )
-
-
-def _breathing(channel: str, label: str, items: dict[str, str] | None = None) -> _Section:
-    prefix = channel.lower()
-    return _section(
-        "respiratory",
-        channel,
-        label,
-        {
-            f"{prefix}_rate_bpm": _RATE,
-            f"{prefix}_interval_sd_s": _VARIABILITY,
-            **(items or {}),
-        },
-    )
-
-
-_ASYNCHRONY = r"thoraco-?\s?abdominal\s+(?:asynchrony|phase(?:\s+angle)?)|asynchrony\s+of\s+effort"
-_SECTIONS = (
-    _eog("left", "l", "e1"),
-    _eog("right", "r", "e2"),
-    _section(
-        "brain",
-        "EOG_L",
-        r"both\s+(?:eogs|eyes)|eogs\s+together",
-        {
-            "eog_rem_burst_count": r"(?:number\s+of\s+)?(?:bursts?\s+of\s+rapid\s+eye\s+movements?"
-            r"|rapid\s+eye\s+movement\s+bursts?|eye\s+movement\s+bursts?)",
-            "eog_rem_count": r"(?:number\s+of\s+)?rapid\s+eye\s+movements?(?!\s+(?:sleep|burst))"
-            r"(?:\s+count)?",
-        },
-    ),
-    _eeg("c3", "C3_A2"),
-    _eeg("c4", "C4_A1"),
-    _section(
-        "cardiac",
-        "ECG",
-        r"electrocardiogram|ecg|ekg",
-        {
-            "ecg_rate_bpm": r"(?:estimated\s+)?(?:heart\s*)?beat\s+rate",
-            "ecg_rmssd_ms": r"(?:ultra[\s-]*short\s+)?(?:hrv|heart\s+rate\s+variability)"
-            r"(?:\s*\(?\s*rmssd\s*\)?)?|rmssd",
-        },
-    ),
-    _section(
-        "cardiac",
-        "HR",
-        r"heart\s+rate(?!\s+variability)(?:\s*\(?\s*hr(?:\s+channel)?\s*\)?)?",
-        {
-            "hr_min_bpm": r"minimum|lowest|min",
-            "hr_max_bpm": r"maximum|highest|max",
-            "hr_mean_bpm": r"mean|average",
-        },
-        "hr",
-    ),
-    _section(
-        "cardiac",
-        "SPO2",
-        r"(?:blood\s+)?oxygen\s+saturation(?:\s*\(?\s*spo\s*2\s*\)?)?|spo\s*2",
-        {
-            "spo2_min_pct": r"minimum|lowest|min",
-            "spo2_mean_pct": r"mean|average",
-            "spo2_baseline_pct": r"(?:resting\s+)?baseline",
-        },
-        "spo2",
-    ),
-    _breathing("ABD", r"abdominal\s+(?:respiration|belt|effort|breathing)|abdomen"),
-    _breathing(
-        "THX",
-        r"thoracic\s+(?:respiration|belt|effort|breathing)|thorax|chest",
-        {
-            "thx_abd_phase_max_deg": rf"(?:largest|greatest|maximum)\s+(?:{_ASYNCHRONY})",
-            "thx_abd_phase_deg": rf"(?<!largest )(?<!greatest )(?<!maximum )(?:{_ASYNCHRONY})",
-        },
-    ),
-    _section(
-        "respiratory",
-        "AF",
-        r"air\s*flow(?!\s+(?:rate|reduction))",
-        {
-            "af_rate_bpm": _RATE,
-            "af_flatness": r"(?:inspiratory\s+)?(?:flow\s+)?flatness",
-            "af_reduction_pct": r"(?:air\s*)?flow\s+reduction|reduction\s+of\s+(?:the\s+)?flow",
-        },
-    ),
-    _section(
-        "somatic",
-        "EMG_CHIN",
-        r"chin\s+(?:emg|muscle)(?:\s+activity)?",
-        {
-            "emg_median_hz": r"median\s+frequency",
-            "emg_burst_ratio": r"burst\s+(?:intensity\s+)?ratio",
-            "emg_burst_rate_hz": r"burst\s+(?:modulation\s+)?rate",
-        },
-    ),
-)
-
-_UNITS = {
-    "%": r"%|percent",
-    "bpm": r"bpm|beats\s*/\s*min|beats\s+per\s+minute",
-    "breaths/min": r"bpm|breaths\s*/\s*min|breaths\s+per\s+minute",
-    "ms": r"ms|milliseconds?",
-    "s": r"s|sec|seconds?",
-    "Hz": r"hz|hertz",
-    "deg": r"degrees?|deg|°",
-}
-#: The released captions state these without their unit ("minimum value of 64.07").
-_MAY_LACK_UNIT = frozenset(
-    ("hr_min_bpm", "hr_max_bpm", "hr_mean_bpm", "spo2_min_pct", "spo2_mean_pct")
-)
-_RELATION = (
-    r"(?:[\s,:=]|\b(?:of|at|is|was|with|a|an|the|to|equal|equals|equalling|measuring|measured|valued|"
-    r"value|reaching|standing|stands|lying|lies|running|approximately|around|about|close|roughly|"
-    r"near|nearly|some|estimated)\b)*"
-)
-_VALUE = re.compile(rf"{_RELATION}({_NUMBER})\s*((?:{_ANY_UNIT})(?![a-z]))?")
-_NUMBER_NEXT = re.compile(rf"\s+(?:(?:of|at|is|was|equal\s+to)\s+)?{_NUMBER}")
-_SPAN = re.compile(
-    rf"(?:from|between|at)\s+({_NUMBER})\s*(?:s\b|seconds?\b)?\s*(?:to|and|until|till|[-–])\s*"
-    rf"({_NUMBER})\s*(?:s|sec|seconds?)\b"
-)
-_TREND = re.compile(
-    r"\b(increas(?:ing|e|es)|ris(?:ing|es?)|decreas(?:ing|e|es)|fall(?:ing|s)?|stable|steady)\b"
-)
-_DIRECTIONS = {"inc": "increasing", "ris": "increasing", "dec": "decreasing", "fal": "decreasing"}
-_NOT_RECORDED = re.compile(
-    r"\b(?:(?:is|was|were)\s+)?(?:not\s+(?:recorded|available)|unavailable|missing)\b"
-)
-_FAULT_NAMES = {words: name for name, words in QUALITY_WORDS.items()}
-_FAULT = "|".join(re.escape(words) for words in _FAULT_NAMES)
-_FAULTS = re.compile(
-    rf"(?:signal|trace) (?:is|was) (?P<faults>(?:{_FAULT})(?:(?:,| and) (?:{_FAULT}))*)"
-)
-_NO_EVENT = re.compile(
-    r"\b(?:no|without(?:\s+any)?)\s+(?:(?P<of>brain|cardiac|respiratory|movement)\s+events?\b"
-    r"|(?:(?:respiratory\s+or\s+arousal|arousal\s+or\s+respiratory|scored|notable|significant"
-    r"|abnormal|specific|discrete|sleep)\s+)*events?\b)"
-    r"|\bnothing\s+(?:of\s+note\s+)?(?:was\s+)?detected\b|\bfree\s+of\s+events\b|\bevent-free\b"
-)
-_NEGATION = re.compile(r"\b(?:no|not|without|never|neither|nor|absent|unlikely)\b")
-_NOTHING_TO_SAY = re.compile(r"\bno\s+reliable\s+measurements?\b|\bnothing\s+was\s+scored\b")
-_POSITION = re.compile(
-    r"\b(?:body\s+position|position|lying|lies|posture|on|remains|stays)\b[\s:]*"
-    r"(?:(?:is|was|remains|stays|of|the|in|a|on|to|his|her|their|body|sleeping)\s+)*"
-    r"(right|left|supine|back|prone|stomach|belly|upright|unknown|not\s+recorded)\b"
-    r"|\b(right|left|supine|prone|upright)\s+(?:body\s+)?(?:position|posture)\b"
-)
-_POSITION_WORDS = {"back": "supine", "stomach": "prone", "belly": "prone"}
-_STAGES = (
-    ("unscored", r"stage\s+(?:is\s+)?not\s+scored|unscored(?:\s+epoch)?"),
-    (
-        "N1",
-        r"(?:transitional\s+)?light\s+sleep\s*\(?\s*n\s*1\s*\)?|(?:stage\s+)?n\s*1(?:\s+sleep)?",
-    ),
-    ("N2", r"stable\s+light\s+sleep(?:\s*\(?\s*n\s*2\s*\)?)?|(?:stage\s+)?n\s*2(?:\s+sleep)?"),
-    (
-        "N3",
-        r"(?:deep|slow[\s-]wave)\s+sleep(?:\s*\(?\s*(?:stage\s+)?n\s*3\s*\)?)?"
-        r"|(?:stage\s+)?n\s*3(?:\s+sleep)?",
-    ),
-    ("R", r"rem(?!\s+(?:saccad|period))(?:\s+sleep|\s+stage)?|rapid[\s-]eye[\s-]movement\s+sleep"),
-    ("W", r"wake(?:fulness)?|awake"),
-)
-_UNSCORED = re.compile(r"\bstage\s+(?:is\s+|was\s+)?not\s+scored\b|\bunscored\b")
-_STAGE = re.compile("|".join(rf"(?P<{name}>\b(?:{words})(?![a-z]))" for name, words in _STAGES))
-_EVENT_NAMES = sorted(
-    (
-        (phrase.lower(), kind)
-        for kind, phrases in EVENT_PHRASES.items()
-        for phrase in {*phrases[:3], kind.replace("_", " ")}
-    ),
-    key=lambda entry: -len(entry[0]),
-)
-_EVENT_KIND = dict(_EVENT_NAMES)
-_EVENT = re.compile(r"\b(" + "|".join(re.escape(phrase) for phrase, _ in _EVENT_NAMES) + r")s?\b")
-#: Words that join statements and carry none themselves.
-_FILLER = frozenset(
-    """
-    a about accompanied across activity addition along also an and appears approximately are
-    around as asleep at background balanced based beat behavior behaviour being belongs body
-    both breath breathing by captured carries channel character characterised characterized
-    class close comes comprises contains continues corresponds course covers described detected
-    displays dominates during each eeg enters epoch epochs event events evident exhibits
-    features finally followed following for found from further given has here hr identified in
-    includes including indicates individual interval is it its joined lastly lies lists
-    maintains marked marks measured measures more moreover next noted observed occurring occurs
-    of off on once one over part patient pattern period person place plus portion position
-    positioned power present reading readings reads record recorded recording registers relative
-    remains report reported reports roughly s seconds seen segment shows signal signals sleep
-    sleeper sleeping spans stage stands state statistics stays subject system taken takes that
-    the then there this throughout time to together trace trend trending under values was well
-    were which while whose window with within
-    """.split()  # noqa: SIM905
-)
-
-
 def parse_caption(text: str, system: str) -> CaptionFields:
     """Read a caption's statements.
 
@@ -443,7 +159,7 @@ def parse_caption(text: str, system: str) -> CaptionFields:
             f"system {system!r} is not known; use one of {', '.join(SYSTEMS)} or all"
         )
     fields = CaptionFields(system=system)
-    section: _Section | None = None
+    section: grammar.Section | None = None
     for sentence in _sentences(text):
         section = _Reader(fields, sentence, section).read()
     fields.events.sort(key=lambda event: (event.start_s, event.kind, event.end_s))
@@ -474,16 +190,18 @@ def _sentences(text: str) -> list[str]:
 class _Reader:
     """Reads one sentence into the fields and keeps account of what was understood."""
 
-    def __init__(self, fields: CaptionFields, sentence: str, section: _Section | None) -> None:
+    def __init__(
+        self, fields: CaptionFields, sentence: str, section: grammar.Section | None
+    ) -> None:
         self.fields = fields
         self.sentence = sentence
         self.section = section
         self.understood = [False] * len(sentence)
 
-    def read(self) -> _Section | None:
+    def read(self) -> grammar.Section | None:
         """Take what the sentence states; return the section that it ends in."""
         system = self.fields.system
-        if _NOTHING_TO_SAY.search(self.sentence):
+        if grammar.NOTHING_TO_SAY.search(self.sentence):
             return self.section
         self._context()
         self._missing_channels()
@@ -504,7 +222,7 @@ class _Reader:
             for letter, taken in zip(self.sentence, self.understood, strict=True)
         )
         words = re.findall(r"[a-z0-9%]+", rest)
-        if any(word not in _FILLER for word in words):
+        if any(word not in grammar.FILLER for word in words):
             self.fields.unparsed.append(self.sentence.strip())
         return self.section
 
@@ -533,21 +251,23 @@ class _Reader:
 
     def _quality(self) -> None:
         """ "The C3-A2 signal is flat and clipped": the faults of a channel."""
-        for match in _FAULTS.finditer(self.sentence):
+        for match in grammar.FAULTS.finditer(self.sentence):
             before = [entry for entry in self._labels() if entry[1] <= match.start()]
             if before and not self.sentence[before[-1][1] : match.start()].strip():
                 start, _, section = before[-1]
-                faults = [_FAULT_NAMES[word] for word in re.findall(_FAULT, match["faults"])]
+                faults = [
+                    grammar.FAULT_NAMES[word] for word in re.findall(grammar.FAULT, match["faults"])
+                ]
                 self.fields.quality[section.channel] = faults
                 self._take(start, match.end())
 
     def _negated(self) -> bool:
         """Whether the sentence denies something beyond what was understood so far."""
-        return any(self._free(*match.span()) for match in _NEGATION.finditer(self.sentence))
+        return any(self._free(*match.span()) for match in grammar.NEGATION.finditer(self.sentence))
 
-    def _labels(self) -> list[tuple[int, int, _Section]]:
+    def _labels(self) -> list[tuple[int, int, grammar.Section]]:
         found = []
-        for section in _SECTIONS:
+        for section in grammar.SECTIONS:
             if self.fields.system in (section.system, "all"):
                 found += [
                     (*match.span(), section) for match in section.label.finditer(self.sentence)
@@ -555,7 +275,7 @@ class _Reader:
         return sorted(found, key=lambda entry: entry[0])
 
     def _missing_channels(self) -> None:
-        for match in _NOT_RECORDED.finditer(self.sentence):
+        for match in grammar.NOT_RECORDED.finditer(self.sentence):
             before = [entry for entry in self._labels() if entry[1] <= match.start()]
             if before and not self.sentence[before[-1][1] : match.start()].strip(" :,"):
                 start, _, section = before[-1]
@@ -579,30 +299,34 @@ class _Reader:
                 self._items(section, start, end)
                 self.section = section
 
-    def _items(self, section: _Section, start: int, end: int) -> None:
+    def _items(self, section: grammar.Section, start: int, end: int) -> None:
         part = self.sentence[:end]
         for pattern, name in section.leading:
             for match in pattern.finditer(part, start):
                 # "delta 39 % theta 28 %" states no 39 % of theta.
-                leads = self._free(*match.span()) and not _NUMBER_NEXT.match(part, match.end())
+                leads = self._free(*match.span()) and not grammar.NUMBER_NEXT.match(
+                    part, match.end()
+                )
                 if leads and self._accept(name, match.group(1), match.group(2)):
                     self._take(*match.span())
         for pattern, name in section.items:
             for match in pattern.finditer(part, start):
                 if not self._free(*match.span()):
                     continue
-                value = _VALUE.match(part, match.end())
+                value = grammar.VALUE.match(part, match.end())
                 if value and self._accept(name, value.group(1), value.group(2)):
                     self._take(match.start(), value.end())
         if section.trend is None:
             return
-        trends = [match for match in _TREND.finditer(part, start) if self._free(*match.span())]
+        trends = [
+            match for match in grammar.TREND.finditer(part, start) if self._free(*match.span())
+        ]
         for number, match in enumerate(trends):
             until = trends[number + 1].start() if number + 1 < len(trends) else end
-            for span in _SPAN.finditer(part, match.end(), until):
+            for span in grammar.SPAN.finditer(part, match.end(), until):
                 times = _epoch_times(span)
                 if times and self._free(*span.span()):
-                    direction = _DIRECTIONS.get(match.group(1)[:3], "stable")
+                    direction = grammar.DIRECTIONS.get(match.group(1)[:3], "stable")
                     self.fields.trends.setdefault(section.trend, []).append((direction, *times))
                     self._take(*match.span())
                     self._take(*span.span())
@@ -611,12 +335,12 @@ class _Reader:
         """Take a value if its unit and range are the field's and it is not stated already."""
         entry = FIELDS[name]
         value = float(number)
-        if name == "af_flatness" and unit is not None and re.fullmatch(_UNITS["%"], unit):
+        if name == "af_flatness" and unit is not None and re.fullmatch(grammar.UNITS["%"], unit):
             value, unit = value / 100.0, None
-        wanted = _UNITS.get(entry.unit)
+        wanted = grammar.UNITS.get(entry.unit)
         fits = (
             (unit is None)
-            if wanted is None or (unit is None and name in _MAY_LACK_UNIT)
+            if wanted is None or (unit is None and name in grammar.MAY_LACK_UNIT)
             else (unit is not None and re.fullmatch(wanted, unit) is not None)
         )
         if not fits or not entry.low <= value <= entry.high or name in self.fields.values:
@@ -625,11 +349,11 @@ class _Reader:
         return True
 
     def _position(self) -> None:
-        for match in _POSITION.finditer(self.sentence):
+        for match in grammar.POSITION.finditer(self.sentence):
             if not self._free(*match.span()):
                 continue
             word = match.group(1) or match.group(2)
-            position = _POSITION_WORDS.get(word, word)
+            position = grammar.POSITION_WORDS.get(word, word)
             if self.fields.position in (None, position):
                 self.fields.position = position
                 self._take(*match.span())
@@ -638,7 +362,7 @@ class _Reader:
                     self._take(match.end(), match.end() + side.end())
 
     def _no_event(self) -> bool:
-        found = (m for m in _NO_EVENT.finditer(self.sentence) if self._free(*m.span()))
+        found = (m for m in grammar.NO_EVENT.finditer(self.sentence) if self._free(*m.span()))
         match = next(found, None)
         if match is not None:
             # One system's quiet is no quiet epoch.
@@ -648,27 +372,33 @@ class _Reader:
         return match is not None
 
     def _events(self) -> None:
-        names = [match for match in _EVENT.finditer(self.sentence) if self._free(*match.span())]
+        names = [
+            match for match in grammar.EVENT.finditer(self.sentence) if self._free(*match.span())
+        ]
         kinds = EVENTS_OF_SYSTEM.get(self.fields.system, EVENT_KINDS)
         for number, match in enumerate(names):
-            if _EVENT_KIND[match.group(1)] not in kinds:
+            if grammar.EVENT_KIND[match.group(1)] not in kinds:
                 continue
             end = names[number + 1].start() if number + 1 < len(names) else len(self.sentence)
-            for span in _SPAN.finditer(self.sentence, match.end(), end):
+            for span in grammar.SPAN.finditer(self.sentence, match.end(), end):
                 times = _epoch_times(span)
                 if times and self._free(*span.span()):
-                    self.fields.events.append(CaptionEvent(_EVENT_KIND[match.group(1)], *times))
+                    self.fields.events.append(
+                        CaptionEvent(grammar.EVENT_KIND[match.group(1)], *times)
+                    )
                     self._take(*match.span())
                     self._take(*span.span())
 
     def _unscored(self) -> None:
-        match = _UNSCORED.search(self.sentence)
+        match = grammar.UNSCORED.search(self.sentence)
         if match and self.fields.stage is None:
             self.fields.stage = "unscored"
             self._take(*match.span())
 
     def _stage(self) -> None:
-        found = [match for match in _STAGE.finditer(self.sentence) if self._free(*match.span())]
+        found = [
+            match for match in grammar.STAGE.finditer(self.sentence) if self._free(*match.span())
+        ]
         stages = {match.lastgroup for match in found}
         if len(stages) == 1 and self.fields.stage in (None, *stages):
             self.fields.stage = stages.pop()
