@@ -26,6 +26,7 @@ from train.captions import (
     epoch_fields,
     render,
 )
+from train.captions.__main__ import main
 from train.simulate import simulate_night
 
 TENTHS = ("_interval_sd_s", "_flatness", "_burst_ratio", "_burst_rate_hz")
@@ -390,3 +391,17 @@ def test_bad_requests_for_levels_are_named(
 ) -> None:
     with pytest.raises(CaptionError, match=message):
         render(HAND_MADE, "brain", style=style, levels=levels)
+
+
+def test_the_command_lists_the_fields_and_names_an_epoch_that_is_not_there(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["fields"]) == 0
+    assert "| `thx_abd_phase_deg` | THX | respiratory | deg | 0–180 | varied |" in (
+        capsys.readouterr().out
+    )
+    assert main(["epoch", "--simulate", "3", "--hours", "0.5", "--epoch", "900"]) == 2
+    assert capsys.readouterr().err == "--epoch 900 is not in this night; use 1–60\n"
+    assert main(["epoch", "--simulate", "3", "--hours", "0.5", "--epoch", "60"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("- global level: ") == shown.count("- released: ") == len(SYSTEMS)
