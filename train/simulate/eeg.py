@@ -48,6 +48,9 @@ VARIABILITY_DB = {
     "high": ((2.2, 1.6, 1.4, 0.7, 1.0), (3.4, 1.4, 1.4, 0.7, 1.0)),
 }
 VARIABILITY_TAU_S = 90.0
+# How far the ranges rise and fall together (squared share of a common change), by stage. In real
+# W, N2 and R delta and alpha go together (rank correlation of 0.3 to 0.5), in N3 they do not.
+TOGETHER = (0.5, 0.5, 0.6, 0.0, 0.55)
 # Between nights, SD in dB, as within one laboratory; the UCD patients differ about twice as much
 # (variety 2): one gain for all; then a curve for wake and one for NREM, of
 # which N1 and R have parts, at these frequencies; then one for each stage.
@@ -66,8 +69,8 @@ BETA_DB = (0.0, 1.5, 2.2, 3.5, 1.5)
 SLOW_LIMITS = ((1.0, 1.0), (0.5, 1.0), (0.35, 1.0), (1.0, 0.5), (0.8, 1.0))
 # The same of a rise around 10 Hz: N1 with alpha in half of the epoch is W, and R has little.
 ALPHA_LIMITS = (1.0, 0.5, 0.6, 1.0, 0.5)
-# One sleeper of five has alpha in NREM (5 of the 14 UCD recordings: 12-17 dB at 7-9 Hz in N3).
-INTRUSION_SHARE, INTRUSION_DB = 0.22, (1.5, 4.5)
+# Some sleepers have theta and alpha in NREM (4 of 13 UCD recordings: 12-17 dB at 7-9 Hz in N3).
+INTRUSION_SHARE, INTRUSION_DB = 0.25, (1.5, 4.5)
 # Seconds over which N3 casts its shadow on the N2 around it.
 DEPTH_S = 240
 
@@ -271,8 +274,8 @@ def _night_character(
     mixed = ((1.0, 0.0), (0.45, 0.55), (0.0, 1.0), (0.0, 1.0), (0.3, 0.7))
     slow = 1 / (1 + np.exp((np.log2(np.maximum(FREQUENCY_HZ, 0.25)) - 2) * 3))
     intrusion = float(rng.uniform(*INTRUSION_DB)) * (rng.random() < INTRUSION_SHARE)
-    octaves = np.log2(np.maximum(FREQUENCY_HZ, 0.25) / (alpha_hz - 0.9))
-    bump = intrusion * np.exp(-0.5 * (octaves / 0.25) ** 2)
+    octaves = np.log2(np.maximum(FREQUENCY_HZ, 0.25) / (alpha_hz - 1.4))
+    bump = intrusion * np.exp(-0.5 * (octaves / 0.35) ** 2)
     near_ten = np.exp(-0.5 * (np.log2(np.maximum(FREQUENCY_HZ, 0.25) / 10) / 0.45) ** 2)
     rows = []
     for stage, row in enumerate(_stage_power_db(alpha_hz)):
@@ -352,10 +355,13 @@ def _changes(
         0.6 - 1.2 * late
     )
     total = drift.astype(np.float32)[:, None] * shape["low"].astype(np.float32)
+    common = slow_noise(rng, n_frames, VARIABILITY_TAU_S / step_s)
+    together = _mixture(weights, np.array(TOGETHER)[:, None])[:, 0]
     for name, (fall_db, rise_db) in VARIABILITY_DB.items():
         fall = _mixture(weights, np.array(fall_db)[:, None])[:, 0]
         rise = _mixture(weights, np.array(rise_db)[:, None])[:, 0]
         noise = slow_noise(rng, n_frames, VARIABILITY_TAU_S / step_s)
+        noise = np.sqrt(together) * common + np.sqrt(1 - together) * noise
         if name == "low":  # delta also swells and fades within seconds
             noise = 0.85 * noise + 0.53 * slow_noise(rng, n_frames, 6.0 / step_s)
         # The mean of the skewed noise is taken off: E|x|/2 = 0.4.
