@@ -206,11 +206,43 @@ def test_simulate_writes_the_same_night_for_the_same_seed(run: Run, tmp_path: Pa
     assert made[0] == made[1]
 
 
+def test_simulate_writes_a_cohorts_layout_that_check_and_summarize_read(
+    run: Run, tmp_path: Path
+) -> None:
+    edf = tmp_path / "night.edf"
+    options = ["--condition", "plmd", "--layout", "cfs", "--artefacts", "pop,gain", "--age", 60]
+    code, out, err = run(
+        "simulate", edf, "--hours", 0.5, "--seed", 2, *options, "--missing", "SPO2", "--json"
+    )
+    assert (code, err) == (0, "")
+    assert [Path(path).name for path in json.loads(out)["files"]] == [
+        "night.edf",
+        "night-profusion.xml",
+        "night.truth.json",
+    ]
+    truth = json.loads((tmp_path / "night.truth.json").read_text())
+    assert truth["meta"]["age_y"] == 60
+    assert {entry["kind"] for entry in truth["meta"]["artefacts"]} == {"pop", "gain"}
+    code, out, _ = run("check", edf, "--json")
+    assert code == 0
+    channels = json.loads(out)["channels"]
+    assert channels["EEG_C3_A2"]["derivation"] == "C3 − M2"
+    assert [name for name, source in channels.items() if source is None] == ["SPO2"]
+    code, out, _ = run("summarize", edf, "--json")
+    assert code == 0
+    summary = json.loads(out)
+    asleep = sum(stage != "W" for stage in truth["stages"])
+    assert summary["tst"]["value"] == asleep / 2
+    arousals = [event for event in truth["events"] if event["kind"] == "arousal"]
+    assert summary["event_counts"]["arousal"]["value"] == len(arousals)
+
+
 BAD_INPUTS = (
     *("missing", "not-edf", "truncated", "other-night", "no-scoring-file"),
     *("automatic-too-short", "score-ending", "score-format", "score-itself"),
     *("mapping-form", "mapping-label", "epochs-form", "epochs-zero", "epochs-outside", "order"),
     *("system", "weights", "two-queries", "no-store", "llm", "empty-question", "condition"),
+    *("age", "layout", "artefacts", "artefact-share", "missing-channel", "scoring-format"),
     *("hours", "recipe", "chat", "option", "command"),
 )
 
@@ -260,6 +292,12 @@ def bad_inputs(tmp_path: Path, night: Path) -> dict[str, list[object]]:
         "llm": ["ask", night, "How was the night?", "--llm", "nobody:nothing"],
         "empty-question": ["ask", night, "  "],
         "condition": ["simulate", tmp_path / "x.edf", "--condition", "unheard-of"],
+        "age": ["simulate", tmp_path / "x.edf", "--age", "200"],
+        "layout": ["simulate", tmp_path / "x.edf", "--layout", "polyman"],
+        "artefacts": ["simulate", tmp_path / "x.edf", "--artefacts", "rain,pop"],
+        "artefact-share": ["simulate", tmp_path / "x.edf", "--artefacts", "1.5"],
+        "missing-channel": ["simulate", tmp_path / "x.edf", "--missing", "EEG_O9"],
+        "scoring-format": ["simulate", tmp_path / "x.edf", "--scoring-format", "docx"],
         "hours": ["simulate", tmp_path / "x.edf", "--hours", "-1"],
         "recipe": ["train", "no-such-recipe", "--out", tmp_path / "run"],
         "chat": ["chat", text, "--no-browser"],
