@@ -30,7 +30,7 @@ SLPDB_RATE_HZ = 250.0
 FIRST_SEED = 5100
 TOLERANCE_S = 0.1
 # AHI of the nights made, without and with sleep apnea.
-CONTROL_AHI, APNEA_AHI = (1.0, 2.0, 4.0), (15.0, 30.0, 50.0, 75.0)
+CONTROL_AHI, APNEA_AHI = (1.0, 2.0, 4.0), (30.0, 50.0, 70.0, 90.0)
 
 
 def quartiles(values: Sequence[float] | np.ndarray) -> list[float]:

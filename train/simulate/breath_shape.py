@@ -11,12 +11,14 @@ from itertools import pairwise
 
 import numpy as np
 from scipy.ndimage import uniform_filter1d
+from scipy.signal import butter, lfilter, lfilter_zi
 
 from train.simulate.eeg import slow_noise
 
 __all__ = ["airflow", "belt", "drift", "effort", "pause_constant_s"]
 
 RATE_HZ = 64
+BELT_HIGH_PASS_HZ = 0.1
 
 # Shape of the passive expiration, exp(−(t/τ)^k): peak flow early, then a pause. k = 1.5 gives the
 # rounded start and the sharp peak flow of a nasal pressure trace.
@@ -62,10 +64,13 @@ def airflow(
 def belt(
     rng: np.random.Generator, n: int, moved: np.ndarray, position: np.ndarray | None
 ) -> np.ndarray:
-    """A belt's signal: noise, slow drift, and a new level and gain with each posture."""
-    signal = moved + 0.005 * rng.standard_normal(n) + drift(rng, n, 0.08)
+    """A belt's signal: noise, slow drift, and a new level and gain with each posture.
+
+    The amplifier is AC-coupled: AASM 2.6 (III) asks for a low-frequency filter of 0.1 Hz.
+    """
+    signal = moved + 0.005 * rng.standard_normal(n) + drift(rng, n, 0.06)
     if position is None:
-        return np.asarray(signal)
+        return _coupled(signal)
     edges = np.concatenate([[0], np.flatnonzero(np.diff(position)) + 1, [len(position)]])
     gain, level = np.ones(len(position)), np.zeros(len(position))
     for first, last in pairwise(edges.tolist()):
@@ -73,10 +78,15 @@ def belt(
         level[first:last] = 0.25 * rng.standard_normal()
     at = np.minimum(np.arange(n) // (30 * RATE_HZ), len(position) - 1)
     width = 4 * RATE_HZ
-    return np.asarray(
-        signal * uniform_filter1d(gain[at], width, mode="nearest")
-        + uniform_filter1d(level[at], width, mode="nearest")
-    )
+    signal = signal * uniform_filter1d(gain[at], width, mode="nearest")
+    return _coupled(signal + uniform_filter1d(level[at], width, mode="nearest"))
+
+
+def _coupled(signal: np.ndarray) -> np.ndarray:
+    """What a first-order high-pass leaves of a belt."""
+    numerator, denominator = butter(1, BELT_HIGH_PASS_HZ, "highpass", fs=RATE_HZ)
+    rest = lfilter_zi(numerator, denominator) * signal[:1]
+    return np.asarray(lfilter(numerator, denominator, signal, zi=rest)[0])
 
 
 def drift(rng: np.random.Generator, n: int, sd: float) -> np.ndarray:

@@ -14,8 +14,8 @@ __all__ = ["add_ectopic", "beat_times", "electrocardiogram", "pulse_rate"]
 GRID_HZ = 8
 # Rate relative to N2, and respiratory sinus arrhythmia (relative), by stage W N1 N2 N3 R.
 STAGE_RATE = np.array([1.13, 1.05, 1.0, 0.98, 1.07])
-SINUS_ARRHYTHMIA = np.array([0.025, 0.03, 0.04, 0.05, 0.02])
-SLOW_SD = np.array([0.05, 0.04, 0.03, 0.018, 0.055])
+SINUS_ARRHYTHMIA = np.array([0.022, 0.026, 0.032, 0.036, 0.018])
+SLOW_SD = np.array([0.05, 0.05, 0.038, 0.02, 0.06])
 MAYER = np.array([0.025, 0.022, 0.018, 0.006, 0.022])
 # Kinds of beats.
 SINUS, ATRIAL, VENTRICULAR = 0, 1, 2
@@ -81,7 +81,9 @@ def beat_times(
         MAYER[stage] * own * np.sin(2 * np.pi * swing) * np.abs(slow_noise(rng, n, 30.0 * GRID_HZ))
     )
     breath = phase[:: 64 // GRID_HZ][:n]
-    sinus = SINUS_ARRHYTHMIA[stage] * float(np.clip(np.exp(0.6 * rng.standard_normal()), 0.2, 2.5))
+    sinus = SINUS_ARRHYTHMIA[stage] * float(
+        np.clip(np.exp(0.45 * rng.standard_normal()), 0.25, 1.8)
+    )
     sinus = sinus * np.exp(0.25 * slow_noise(rng, n, 60.0 * GRID_HZ))
     log_rate += sinus * np.sin(2 * np.pi * (breath - 0.1))
     for start_s, end_s in arousals_s:
@@ -99,7 +101,7 @@ def beat_times(
         tail = np.arange(last, min(last + 8 * GRID_HZ, n))
         log_rate[tail] -= slower * np.exp(-(tail - last) / (2.0 * GRID_HZ))
         _add_bump(log_rate, time_s, event.end_s, 4.0, 3.0, rng.uniform(0.03, 0.14))
-    drawn = float(np.clip(rng.normal(63, 8), 46, 86))
+    drawn = float(np.clip(rng.normal(65, 9), 46, 88))
     resting = drawn if resting_bpm is None else resting_bpm
     if fibrillation:
         log_rate = 0.5 * log_rate + np.log(1.2)

@@ -97,7 +97,7 @@ def draw_circulation(
         rem_fall_pct,
         float(np.exp(0.3 * rng.standard_normal())),
         int(rng.integers(2, 9)),
-        int(rng.choice([1, 1, 2, 3, 4, 5])),
+        int(rng.choice([1, 2, 3, 4, 4, 5])),
     )
 
 
@@ -155,8 +155,8 @@ def saturation(
     for event in events:
         begin = event.onset_s + circulation.lag_s
         nadir = event.end_s + circulation.lag_s - rng.uniform(0.0, 3.0)
-        recovered = nadir + rng.uniform(8.0, 18.0)
-        fall_power, rise_power = rng.uniform(1.0, 1.9), rng.uniform(1.0, 1.8)
+        recovered = nadir + rng.uniform(9.0, 24.0)
+        fall_power, rise_power = rng.uniform(1.0, 1.9), rng.uniform(1.0, 2.6)
         first, last = max(0, int(begin)), min(n_seconds, int(recovered) + 1)
         if last <= first:
             continue
@@ -171,6 +171,8 @@ def saturation(
     # The oximeter averages some seconds of pulses, and shows a new value now and then.
     level = uniform_filter1d(level, circulation.average_s, mode="nearest")
     shown = level[(second // circulation.update_s * circulation.update_s).astype(int)]
+    if circulation.update_s > 1:  # a new value is ramped over two seconds
+        shown = uniform_filter1d(shown, 2, mode="nearest")
     return np.asarray(np.clip(np.round(shown), 50, 100))
 
 
