@@ -27,7 +27,8 @@ _SLOW_TRANSITION_HZ = 0.2
 _TROUGH_UV, _CREST_UV, _SLOW_RANGE_UV = (40.0, 200.0), (10.0, 150.0), (75.0, 350.0)
 _TROUGH_S, _CREST_S = (0.3, 1.5), (0.1, 1.0)
 
-_EYE_HZ = (0.5, 5.0)
+#: Down by 6 dB at these, so that 0.5–5 Hz pass whole.
+_EYE_HZ = (0.25, 6.0)
 _EYE_UV = (50.0, 325.0)
 _EYE_S = (0.3, 1.2)
 _EYE_PROMINENCE = 0.8

@@ -120,6 +120,26 @@ def test_the_eyes_count_when_they_move_oppositely_and_the_brain_does_not() -> No
     assert np.isnan(measure_night({"EOG_L": movement}).values["eog_rem_count"]).all()
 
 
+def test_eye_movements_of_every_size_are_those_of_yasa() -> None:
+    yasa = pytest.importorskip("yasa")
+    rng = np.random.default_rng(12)
+    n = 20 * EPOCH
+    gaze = np.zeros(n)
+    for onset_s in np.cumsum(rng.exponential(4.0, 140)):
+        first = round(onset_s * RATE_HZ)
+        gaze[first:] += rng.uniform(-150, 150) * np.exp(-np.arange(len(gaze[first:])) / 60)
+    gaze = np.asarray(signal.sosfiltfilt(signal.butter(2, 8.0, fs=RATE_HZ, output="sos"), gaze))
+    left, right = (sign * gaze + 5.0 * rng.standard_normal(n) for sign in (1, -0.9))
+    found = rapid_eye_movements(left, right, RATE_HZ)
+    theirs = yasa.rem_detect(left, right, RATE_HZ, verbose=False).summary()
+    middle_s = np.array([wave.onset_s + wave.duration_s / 2 for wave in found])
+    their_middle_s = ((theirs["Start"] + theirs["End"]) / 2).to_numpy()
+    apart_s = np.abs(middle_s[:, None] - their_middle_s[None])
+    assert len(theirs) > 30
+    assert (apart_s.min(axis=0) < 0.4).mean() > 0.9
+    assert (apart_s.min(axis=1) < 0.4).mean() > 0.9
+
+
 def test_bursts_are_runs_of_movements_close_together() -> None:
     movements = [Wave(onset_s, 0.5, 80.0, 2.0) for onset_s in (1.0, 2.0, 2.9, 6.0, 20.0, 21.0)]
     assert bursts(movements) == [(1.0, pytest.approx(2.4)), (20.0, pytest.approx(1.5))]
