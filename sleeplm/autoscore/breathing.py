@@ -23,7 +23,7 @@ from sleeplm.autoscore.channels import Usable
 from sleeplm.autoscore.legs import LegEmg
 from sleeplm.physiology.oximetry import desaturations, per_second
 from sleeplm.recording import Recording
-from sleeplm.scoring import EPOCH_S, Event
+from sleeplm.scoring import EPOCH_S, RESPIRATORY_KINDS, Event
 
 __all__ = ["PROFILES", "Events", "score_events"]
 
@@ -271,7 +271,7 @@ def _add_breathing(
     _add_periodic_breathing(found, output)
     if "arousal" in found.scored_kinds:
         found.scored_kinds.append("rera")
-        found.events.extend(_reras(block))
+        found.events.extend(_apart_from_apneas(_reras(block), found))
     else:
         found.why_not["rera"] = "a RERA ends in an arousal, and arousals were not scored"
     _add_indices(found, output)
@@ -355,6 +355,22 @@ def _reras(block: Mapping[str, Any]) -> list[Event]:
         elif key in flattened:
             events.append(Event("rera", key, flattened[key], "AF", rule="rera_flow_limitation"))
     return events
+
+
+def _apart_from_apneas(reras: Sequence[Event], found: Events) -> list[Event]:
+    """RERAs that hold no apnea or hypopnea: by AASM a sequence that meets those is no RERA.
+
+    psgscoring's sequences of flattened breaths run over minutes and over the events in them.
+    """
+    spans = [
+        (event.onset_s, event.end_s) for event in found.events if event.kind in RESPIRATORY_KINDS
+    ]
+    spans += [(onset_s, onset_s + length_s) for onset_s, length_s in found.untyped_apneas]
+    return [
+        rera
+        for rera in reras
+        if not any(onset_s < rera.end_s and rera.onset_s < end_s for onset_s, end_s in spans)
+    ]
 
 
 def _add_periodic_breathing(found: Events, output: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sleeplm.autoscore import autoscore
-from sleeplm.autoscore.breathing import score_events
+from sleeplm.autoscore.breathing import Events, _add_indices, _apart_from_apneas, score_events
 from sleeplm.autoscore.channels import usable_channels
 from sleeplm.autoscore.legs import LegEmg, leg_signals
 from sleeplm.autoscore.staging import _raw_at_staging_rate
@@ -276,6 +276,33 @@ def test_a_confidence_of_an_event_is_in_no_probability() -> None:
     text = summarize(scoring, recorded(SPO2=saturation(120, ()))).to_text()
     assert "0.9" not in text
     assert "probab" not in text
+
+
+def test_a_sequence_that_holds_an_apnea_is_no_rera_and_is_not_counted_twice() -> None:
+    found = Events(
+        events=[Event("hypopnea", 200, 20), Event("arousal", 400, 4)],
+        untyped_apneas=[(600.0, 15.0)],
+    )
+    reras = [Event("rera", onset_s, 60) for onset_s in (100, 190, 380, 590)]
+    assert [rera.onset_s for rera in _apart_from_apneas(reras, found)] == [100, 380]
+
+
+def test_the_hypoxic_burden_names_its_method_and_the_ahi_its_reach() -> None:
+    found = Events()
+    _add_indices(
+        found,
+        {
+            "respiratory": {"summary": {"indices_computable": True, "ahi_total": 12.0}},
+            "meta": {"scoring_profile": "aasm_v3_breath_dual"},
+            "ahi_interval": {"strict": {"ahi": 9.0}, "sensitive": {"ahi": 15.0}},
+            "hypoxic_burden": {"hypoxic_burden": 40.0, "baseline_method": "Geen idee, sorry"},
+        },
+    )
+    assert found.details["ahi_range"]["lowest"] == 9.0
+    assert found.details["ahi_range"]["highest"] == 15.0
+    burden = found.details["hypoxic_burden"]
+    assert burden["unit"] == "%·min/h"
+    assert burden["method"].startswith("psgscoring, baseline not named")
 
 
 def test_the_desaturation_index_names_the_rule_of_its_falls() -> None:
