@@ -18,7 +18,7 @@ SHORTEST_APNEA_S = 10.2
 LEAST_CYCLES = 3
 # Before wake sets in, the last apnea is over and its hyperpnea has come.
 EDGE_S = 12.0
-LEAST_DEPTH, HIGHEST_DEPTH = 0.3, 1.45
+LEAST_DEPTH, HIGHEST_DEPTH = 0.5, 1.45
 
 
 def periodic_breathing(
