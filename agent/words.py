@@ -27,7 +27,7 @@ QUANTITIES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("ahi_1b",), r"(?:ahi (?:by |with )?(?:the )?)?rule 1b|ahi[ _]?1b|ahi by (?:the )?4 ?% ?(?:rule)?|4 ?% rule"),
     (("oahi",), r"oahi|obstructive ahi|obstructive apnea index"),
     (("cai",), r"cai|central apnea index"),
-    (("hypopnea_index",), r"hypopnea index"),
+    (("hypopnea_index",), r"(?<!apnea )(?<!apnea-)hypopnea index"),
     (("ahi",), r"ahi|apnea[- ]hypopnea[- ]index|how severe|severity|how bad (?:is|was) the (?:sleep )?apnea"),
     (("apnea_index",), r"apnea index"),
     (("rdi",), r"rdi|respiratory disturbance index"),
@@ -108,7 +108,8 @@ REFUSALS = re.compile(
     r"|(?:he|she|they|patient|i|to) die|dying|dangerous|harmful|worr(?:y|ied|ying)|will (?:this|it)|stroke|heart attack|life expectancy|dementia|alzheimer\w*|parkinson\w*|narcoleps\w*"
     r"|insomniac?|depress\w*|risk of|(?:does|do|has|have) (?:he|she|they|the patient|i) (?:have |got )?"
     r"(?:a |an )?(?:sleep apnea|osa|csa|disease|disorder|insomnia|rbd|rls)|drive|driving|safe to"
-    r"|behandl\w*|tratamiento)\b"
+    r"|behandl\w*|tratamiento|(?:is|was|are) (?:the|this|that|his|her|their) [a-z0-9 ]{1,30} "
+    r"(?:normal|healthy|sick|ill|abnormal|pathological)|restless legs)\b"
 )
 SIMILAR = re.compile(
     r"\b(?:similar\w*|resembl\w*|look(?:s|ed|ing)? like|(?:nights?|epochs?|cases?|patients?|one|ones|others?|any)"

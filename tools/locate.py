@@ -102,7 +102,7 @@ def locate(session: Session, arguments: LocateArguments) -> EventList:
         in_sleep=len(in_sleep),
         outside_sleep=len(inside) - len(in_sleep),
         sleep_hours=round(sleep_hours, 3),
-        per_hour=round(len(in_sleep) / sleep_hours, 2) if sleep_hours else None,
+        per_hour=round(len(in_sleep) / sleep_hours, 4) if sleep_hours else None,
         by_kind=_counts(event.kind for event in inside),
         by_stage=_counts(event.stage for event in inside),
         by_position=_counts(event.position or "unknown" for event in inside),
@@ -432,7 +432,7 @@ def _rates(
         event.stage if by == "stage" else (event.position or "unknown") for event in in_sleep
     )
     return {
-        name: round(events[name] / (count * EPOCH_S / 3600), 2)
+        name: round(events[name] / (count * EPOCH_S / 3600), 4)
         for name, count in epochs.most_common()
     }
 
@@ -477,7 +477,7 @@ def _their_events(
     asleep = theirs.is_sleep() & scope.mask_by(scoring)
     hours = float(asleep.sum() * EPOCH_S / 3600)
     in_sleep = sum(event.in_sleep for event in kept)
-    return _Theirs(len(kept), round(in_sleep / hours, 2) if hours else None)
+    return _Theirs(len(kept), round(in_sleep / hours, 4) if hours else None)
 
 
 def _witnessed(event: FoundEvent, others: dict[str, tuple[Event, ...]]) -> FoundEvent:

@@ -98,7 +98,7 @@ def summarize_session(session: Session, arguments: SummarizeArguments) -> NightR
 
 def _indices(summary: NightSummary) -> dict[str, float]:
     values = {name: summary.quantity(name).value for name in COMPARED}
-    return {name: round(value, 2) for name, value in values.items() if value is not None}
+    return {name: round(value, 4) for name, value in values.items() if value is not None}
 
 
 def _index_text(summary: NightSummary) -> str:
