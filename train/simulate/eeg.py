@@ -57,13 +57,13 @@ TOGETHER = (0.5, 0.5, 0.6, 0.0, 0.55)
 KNOT_HZ = np.array([0.5, 1.0, 2.0, 4.0, 8.0, 11.0, 16.0, 24.0, 36.0])
 GAIN_SD_DB = 0.9
 WAKE_SD_DB = np.array([2.2, 1.7, 1.2, 0.9, 1.3, 1.1, 1.2, 1.5, 2.0])
-NREM_SD_DB = np.array([1.5, 1.2, 1.1, 1.0, 1.3, 1.2, 1.3, 1.2, 1.3])
+NREM_SD_DB = np.array([1.5, 1.2, 1.1, 1.0, 1.4, 1.4, 1.5, 1.4, 1.5])
 STAGE_SD_DB = 0.6
 # How far a curve's neighbouring knots go together (octaves).
 CURVE_OCTAVES = 1.6
-# The PSG behind the spectra of sleep has less beta than 12 UCD patients (N3 at 22 Hz: −9 against
-# a median of −4.5 dB): added by stage, most of the difference in N3.
-BETA_DB = (0.0, 1.5, 2.2, 3.5, 1.5)
+# Around 22 Hz 12 UCD patients have more than the spectra above (relative to the whole: W 3.5 dB,
+# N3 3.6 to 4.8 dB): added by stage, in those that UCD does not show as in their neighbours.
+BETA_DB = (2.0, 2.4, 2.7, 4.8, 2.2)
 # Shares of a rise and of a fall below 4 Hz that a stage keeps. N3 is where slow waves over 75 µV
 # fill a fifth of the epoch, whoever sleeps: who has large ones has more N3, not larger ones in N2.
 SLOW_LIMITS = ((1.0, 1.0), (0.5, 1.0), (0.35, 1.0), (1.0, 0.5), (0.8, 1.0))
@@ -140,7 +140,8 @@ def simulate_brain(
     arousals_s : sequence of (start_s, end_s)
         Where the EEG speeds up.
     variety : float
-        Factor on the differences between nights and the changes within one; 1 is as measured.
+        Factor on the differences between nights (1 as within one laboratory, 2 as between the UCD
+        recordings); its square root is the factor on the changes within a night.
     age_y : float
         Slow waves shrink, alpha slows and spindles become fewer with age.
     alpha_strength : float
@@ -366,7 +367,9 @@ def _changes(
             noise = 0.85 * noise + 0.53 * slow_noise(rng, n_frames, 6.0 / step_s)
         # The mean of the skewed noise is taken off: E|x|/2 = 0.4.
         change = np.where(noise > 0, rise, fall) * noise - 0.4 * (rise - fall)
-        total += (variety * change).astype(np.float32)[:, None] * shape[name].astype(np.float32)
+        total += (np.sqrt(variety) * change).astype(np.float32)[:, None] * shape[name].astype(
+            np.float32
+        )
     return np.exp(total * np.float32(np.log(10) / 10))
 
 
