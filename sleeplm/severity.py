@@ -55,7 +55,7 @@ INSIGHT_RULES = {
     "rem_related": InsightRule(
         f"AHI ≥ {CLINICAL_AHI:g}/h and REM AHI at least twice the NREM AHI, with at least "
         f"{LEAST_REM_MIN:g} min of REM sleep",
-        "Haba-Rubio et al., Sleep Breath 2005;9:116 (the ratio); the least minutes are this "
+        "Haba-Rubio et al., Chest 2005;128:3350 (the ratio); the least minutes are this "
         "program's choice",
     ),
     "fragmentation": InsightRule(
