@@ -63,7 +63,9 @@ STAGE_SD_DB = 0.6
 CURVE_OCTAVES = 1.6
 # Around 22 Hz 12 UCD patients have more than the spectra above (relative to the whole: W 3.5 dB,
 # N3 3.6 to 4.8 dB): added by stage, in those that UCD does not show as in their neighbours.
-BETA_DB = (2.0, 2.4, 2.7, 4.8, 2.2)
+BETA_DB = (2.0, 2.4, 2.7, 4.8, 1.2)
+# What eye movements will add to C3 below some 1.5 Hz is in the real spectra of R already.
+REM_EYE_DB = 2.5
 # Shares of a rise and of a fall below 4 Hz that a stage keeps. N3 is where slow waves over 75 µV
 # fill a fifth of the epoch, whoever sleeps: who has large ones has more N3, not larger ones in N2.
 SLOW_LIMITS = ((1.0, 1.0), (0.5, 1.0), (0.35, 1.0), (1.0, 0.5), (0.8, 1.0))
@@ -252,6 +254,8 @@ def _stage_power_db(alpha_hz: float) -> np.ndarray:
             row = row + height_db * np.exp(-0.5 * (np.log2(frequency / at_hz) / octaves) ** 2)
         row = row + BETA_DB[stage] * np.exp(-0.5 * (np.log2(frequency / 22) / 0.35) ** 2)
         row = row + 10 * np.log10(frequency**2 / (frequency**2 + 0.2**2))
+        if stage == 4:
+            row = row - REM_EYE_DB / (1 + (frequency / 1.6) ** 4)
         row[0] = -90.0
         rows.append(row)
     return np.stack(rows)
@@ -303,8 +307,8 @@ def _alpha_power(stage_db: np.ndarray, alpha_hz: float) -> np.ndarray:
 def _arousal_power() -> np.ndarray:
     """Added power of an arousal: alpha and beta over the sleeping background."""
     frequency = np.maximum(FREQUENCY_HZ, 0.1)
-    alpha_db = 12.5 * np.exp(-0.5 * (np.log2(frequency / 9.5) / 0.25) ** 2)
-    beta_db = 6.5 * np.exp(-0.5 * (np.log2(frequency / 20.0) / 0.55) ** 2)
+    alpha_db = 14.5 * np.exp(-0.5 * (np.log2(frequency / 9.5) / 0.25) ** 2)
+    beta_db = 10.0 * np.exp(-0.5 * (np.log2(frequency / 20.0) / 0.55) ** 2)
     power = 10 ** (alpha_db / 10) + 10 ** (beta_db / 10) - 2
     return np.where(frequency > 4, np.maximum(power, 0.0), 0.0)
 
