@@ -282,7 +282,9 @@ def asks(question: Question, truth: Truth, answer: Any, tally: Tally) -> None:
     chosen = bool(set(question.tool.split("|")) & set(names))
     tally.check(f"tool choice, {group}", chosen, f"{question.text!r} called {names}")
     if question.args:
-        given = next((call.args for call in answer.tool_calls if call.name == question.tool), {})
+        given: dict[str, Any] = next(
+            (call.args for call in answer.tool_calls if call.name == question.tool), {}
+        )
         fits = all(given.get(name) == value for name, value in question.args.items())
         tally.check("arguments", fits, f"{question.text!r} passed {given}")
     first = re.split(r"(?<=[a-z\])])\. ", answer.answer)[0:2]
