@@ -55,7 +55,7 @@ def run_tasks(
     tasks : mapping of str to argument
         Keys name the tasks in reports.
     workers : int
-        Processes at a time on this machine.
+        Processes at a time on this machine; 1 does the work in this one, where a crash ends all.
     ray_address : str, optional
         ``"local"`` starts Ray here with ``workers`` cores; anything else (``"auto"``,
         ``"ray://host:port"``) joins that cluster. None uses plain processes.
@@ -77,11 +77,12 @@ def run_tasks(
     """
     if not tasks:
         return {}
-    ended = (
-        _in_processes(function, tasks, max(workers, 1), retries)
-        if ray_address is None
-        else _on_ray(function, tasks, max(workers, 1), ray_address, retries)
-    )
+    if ray_address is not None:
+        ended = _on_ray(function, tasks, max(workers, 1), ray_address, retries)
+    elif workers > 1:
+        ended = _in_processes(function, tasks, workers, retries)
+    else:
+        ended = _one_by_one(function, tasks, retries)
     found: dict[str, Outcome[Result]] = {}
     for outcome in ended:
         found[outcome.key] = outcome
@@ -102,6 +103,22 @@ def _said(error: BaseException) -> str:
     if isinstance(error, SleepLMError):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _one_by_one(
+    function: Callable[[Argument], Result], tasks: Mapping[str, Argument], retries: int
+) -> Iterator[Outcome[Result]]:
+    for key, argument in tasks.items():
+        for attempt in range(1, retries + 2):
+            try:
+                result = function(argument)
+            except Exception as error:
+                if attempt > retries or isinstance(error, SleepLMError):
+                    yield Outcome(key, None, _said(error), attempt)
+                    break
+            else:
+                yield Outcome(key, result, None, attempt)
+                break
 
 
 def _in_processes(
@@ -177,16 +194,17 @@ def _on_ray(
             "Ray is not installed; install sleeplm[cluster], or leave --ray out to use this "
             "machine's cores"
         ) from error
-    quiet = {"include_dashboard": False} if address == "local" else {}
-    cores = {"num_cpus": workers} if address == "local" else {}
+    own: dict[str, Any] = {}
+    if address == "local":
+        own = {"num_cpus": workers, "include_dashboard": False}
     try:
-        ray.init(address=address, log_to_driver=False, **quiet, **cores)
+        ray.init(address=address, log_to_driver=False, **own)
     except (ConnectionError, OSError, ValueError, RuntimeError) as error:
         raise SleepLMError(f"--ray {address}: no Ray cluster answers there; {_said(error)}") from (
             error
         )
     try:
-        remote = ray.remote(num_cpus=1, max_retries=0)(_guarded)
+        remote: Any = ray.remote(num_cpus=1, max_retries=0)(_guarded)
         waiting = deque(tasks)
         attempts = dict.fromkeys(tasks, 0)
         running: dict[Any, str] = {}

@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -128,6 +129,7 @@ class _Run:
         self.model = model.requires_grad_(True).train().to(ranks.device)
         self.objective = Objective(self.model, recipe.loss)
         self.wrapped: nn.Module = self.objective
+        self.whole: list[nn.Parameter] = []
         if ranks.world > 1:
             self.wrapped = self._spread()
         settings = recipe.optimizer
@@ -149,17 +151,27 @@ class _Run:
             return nn.parallel.DistributedDataParallel(
                 self.objective, device_ids=devices, find_unused_parameters=True
             )
-        from torch.distributed.fsdp import fully_shard
+        from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
-        for blocks in (
-            self.model.biosignals.transformer_blocks,
-            self.model.text.transformer.resblocks,
-            self.model.text_decoder.resblocks,
-            self.model.text_decoder.cross_attn,
-        ):
-            for block in blocks:
-                fully_shard(block)
-        fully_shard(self.objective)
+        blocks = [
+            block
+            for stack in (
+                self.model.biosignals.transformer_blocks,
+                self.model.text.transformer.resblocks,
+                self.model.text_decoder.resblocks,
+                self.model.text_decoder.cross_attn,
+            )
+            for block in stack
+        ]
+        names = self.model.named_parameters(remove_duplicate=False)
+        uses = Counter(parameter for _, parameter in names)
+        # Scalars and what blocks share (the channel rope) cannot be spread: every rank keeps them,
+        # and their gradients are averaged here.
+        self.whole = [p for p in self.model.parameters() if p.ndim == 0 or uses[p] > 1]
+        for module in (*blocks, self.objective):
+            fully_shard(module, ignored_params=set(self.whole))
+        for cross in self.model.text_decoder.cross_attn:
+            register_fsdp_forward_method(cross, "memory_keys_values")
         return self.objective
 
     # ── a step ───────────────────────────────────────────────────────────────────────────────
@@ -191,6 +203,7 @@ class _Run:
             with autocast:
                 parts: dict[str, Tensor] = self.wrapped(batches[0])
             parts["total"].backward()
+            self._average_whole()
             return {name: part.detach() for name, part in parts.items()}
         weight = self.recipe.loss.contrastive
         states: list[tuple[Tensor, Tensor | None]] = []
@@ -213,6 +226,7 @@ class _Run:
                 parts["total"].backward()
             for name, part in parts.items():
                 sums[name] = sums.get(name, torch.zeros_like(part)) + part.detach() / len(batches)
+        self._average_whole()
         if weight:
             scale = self.model.logit_scale
             pull = weight * all_sum(by_scale) / self.ranks.world
@@ -226,6 +240,11 @@ class _Run:
             ]
         ).sum()
         return sums
+
+    def _average_whole(self) -> None:
+        for parameter in self.whole:
+            if parameter.grad is not None:
+                parameter.grad = all_sum(parameter.grad) / self.ranks.world
 
     @contextmanager
     def _without_exchange(self) -> Iterator[None]:
