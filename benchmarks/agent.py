@@ -23,6 +23,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from benchmarks.wordings import right_answer, wordings
+
 EPOCH_S = 30.0
 SEEDS = ((21, 25.0), (22, 8.0), (23, 45.0))
 HOURS = 3.0
@@ -113,7 +115,7 @@ class Question:
     tool: str
     right: str
     args: dict[str, Any] = field(default_factory=dict)
-    is_paraphrase: bool = False
+    group: str = "plain"
 
 
 def number(value: float, decimals: int = 0) -> str:
@@ -244,7 +246,7 @@ def paraphrases(truth: Truth) -> Iterator[Question]:
              first),
         ]  # fmt: skip
     for text, tool, right in given:
-        yield Question(text, tool, right, is_paraphrase=True)
+        yield Question(text, tool, right, group="first paraphrases")
 
 
 @dataclass
@@ -277,9 +279,10 @@ def citations_are_valid(answer: str, truth: Truth) -> bool:
 
 def asks(question: Question, truth: Truth, answer: Any, tally: Tally) -> None:
     """Check one answer."""
-    group = "held-out" if question.is_paraphrase else "plain"
+    group = question.group
     names = [call.name for call in answer.tool_calls]
-    chosen = bool(set(question.tool.split("|")) & set(names))
+    # What must be refused calls no tool.
+    chosen = bool(set(question.tool.split("|")) & set(names)) if question.tool else not names
     tally.check(f"tool choice, {group}", chosen, f"{question.text!r} called {names}")
     if question.args:
         given: dict[str, Any] = next(
@@ -295,7 +298,7 @@ def asks(question: Question, truth: Truth, answer: Any, tally: Tally) -> None:
     tally.check("no unverified number", not answer.unverified, question.text)
 
 
-def ask_nights(orchestrator: Any, tally: Tally) -> list[tuple[Any, Truth]]:
+def ask_nights(orchestrator: Any, tally: Tally, groups: tuple[str, ...]) -> list[tuple[Any, Truth]]:
     """All questions on all nights; the sessions, for what follows."""
     from sleeplm.night import Night
     from sleeplm.recording import Recording
@@ -311,6 +314,10 @@ def ask_nights(orchestrator: Any, tally: Tally) -> list[tuple[Any, Truth]]:
         sessions.append((session, truth))
         orchestrator.ask("How was the night?", session, "warm")
         questions = [*plain_questions(truth), *paraphrases(truth)]
+        for group, key, text in wordings():
+            if group in groups:
+                tool, right = right_answer(key, truth, simulated.signals)
+                questions.append(Question(text, tool, right, group=group))
         for index, question in enumerate(questions):
             began = time.perf_counter()
             answer = orchestrator.ask(question.text, session, f"{seed}-{index}")
@@ -409,12 +416,16 @@ def main(arguments: list[str] | None = None) -> int:
     """Ask everything, print the table, and write it into a file where one is named."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", type=Path, help="Markdown file whose table is renewed")
+    parser.add_argument(
+        "--without-held-out", action="store_true", help="leave out what must not be tuned on"
+    )
     given = parser.parse_args(arguments)
     from agent import Orchestrator
 
     tally = Tally()
     orchestrator = Orchestrator()
-    sessions = ask_nights(orchestrator, tally)
+    groups = ("tuned",) if given.without_held_out else ("tuned", "held out")
+    sessions = ask_nights(orchestrator, tally, groups)
     session, truth = sessions[0]
     ask_refused(orchestrator, session, tally)
     ask_injected(orchestrator, tally)
