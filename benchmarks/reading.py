@@ -71,7 +71,9 @@ def write_night(path: Path, hours: float) -> None:
             noise = 95 + np.clip(noise, -3, 3)
         if label == "POSITION":
             noise = rng.integers(0, 4, n_seconds).astype(np.float32)
-        signals.append(edfio.EdfSignal(noise, rate_hz, label=label, physical_dimension=unit))
+        signals.append(
+            edfio.EdfSignal(noise.astype(np.float64), rate_hz, label=label, physical_dimension=unit)
+        )
     edfio.Edf(signals, data_record_duration=1).write(path)
 
 

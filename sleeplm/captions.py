@@ -23,6 +23,7 @@ from sleeplm.scoring import EVENT_KINDS
 __all__ = [
     "EVENTS_OF_SYSTEM",
     "QUALITY_WORDS",
+    "RELEASED_SYSTEMS",
     "SYSTEMS",
     "CaptionEvent",
     "CaptionFields",
@@ -30,6 +31,8 @@ __all__ = [
 ]
 
 SYSTEMS = ("brain", "cardiac", "respiratory", "somatic", "stage_event")
+#: The release's names for two of them.
+RELEASED_SYSTEMS = {"heart": "cardiac", "position_muscle": "somatic"}
 #: The events that a system's own caption may state beside its measurements.
 EVENTS_OF_SYSTEM: dict[str, tuple[str, ...]] = {
     "brain": ("arousal",),
@@ -142,8 +145,9 @@ def parse_caption(text: str, system: str) -> CaptionFields:
     text : str
         A caption in the fixed, the varied or the released form.
     system : str
-        One of :data:`SYSTEMS`: only this system's statements are taken. ``"all"`` takes every
-        system's, for captions that were joined.
+        One of :data:`SYSTEMS`, or its name in the release (``heart``, ``position_muscle``): only
+        this system's statements are taken. ``"all"`` takes every system's, for captions that
+        were joined.
 
     Returns
     -------
@@ -154,6 +158,7 @@ def parse_caption(text: str, system: str) -> CaptionFields:
     CaptionError
         The system is not known.
     """
+    system = RELEASED_SYSTEMS.get(system, system)
     if system != "all" and system not in SYSTEMS:
         raise CaptionError(
             f"system {system!r} is not known; use one of {', '.join(SYSTEMS)} or all"

@@ -154,7 +154,7 @@ class SleepLM:
             None: the small model that ships with the package. A folder with ``config.json``,
             ``model.safetensors`` and ``tokenizer.json``; an official ``.pt`` (a ``config.json``
             and the vocabulary beside it are used when there); a hub id such as
-            ``yang-ai-lab/SleepLM-Base``.
+            ``yang-ai-lab/SleepLM-Base`` (``SleepLM-Base`` will do).
         device : str, optional
             ``"cpu"``, ``"cuda"`` …
         revision : str, optional
@@ -222,7 +222,8 @@ class SleepLM:
         if path.exists():
             return path
         name = str(source)
-        if isinstance(source, str) and name.count("/") == 1 and not name.startswith((".", "/")):
+        is_hub_id = name.count("/") == 1 and not name.startswith((".", "/"))
+        if isinstance(source, str) and (is_hub_id or checkpoint.official_name(name)):
             return checkpoint.resolve_hub(name, revision)
         raise WeightsError(
             f"{name}: no such weights; give a folder, a .pt file, or a hub id (owner/name)"
@@ -395,6 +396,8 @@ class SleepLM:
         with self._lock:
             if key in self._readings:
                 self._readings.move_to_end(key)
+                if progress is not None:
+                    progress(1.0)
             else:
                 self._readings[key] = self._read_anew(signals, progress)
                 while len(self._readings) > KEPT_READINGS:

@@ -32,6 +32,7 @@ __all__ = [
     "load_folder",
     "load_official",
     "load_state_dict",
+    "official_name",
     "resolve_hub",
     "resolve_vocabulary",
     "save_folder",
@@ -85,7 +86,8 @@ def load_state_dict(model: ReCoCa, state: Mapping[str, Tensor], source: str) -> 
     Raises
     ------
     WeightsError
-        Keys are missing, unexpected or of another shape.
+        Keys are missing, unexpected or of another shape. The line names the first of each sort,
+        a note (``__notes__``) all of them.
     """
     state = dict(state)
     own = model.state_dict()
@@ -102,17 +104,14 @@ def load_state_dict(model: ReCoCa, state: Mapping[str, Tensor], source: str) -> 
         for key in needed
         if key in state and state[key].shape != needed[key].shape
     ]
-    faults = [
-        f"{name}: {_some(keys)}"
-        for name, keys in (
-            ("missing", missing),
-            ("unexpected", unexpected),
-            ("misshapen", misshapen),
-        )
-        if keys
-    ]
-    if faults:
-        raise WeightsError(f"{source}: weights do not fit their config; {'; '.join(faults)}")
+    faults = {"missing": missing, "unexpected": unexpected, "misshapen": misshapen}
+    if any(faults.values()):
+        some = "; ".join(f"{name}: {_some(keys)}" for name, keys in faults.items() if keys)
+        error = WeightsError(f"{source}: weights do not fit their config; {some}")
+        for name, keys in faults.items():
+            if len(keys) > NAMED_KEYS:
+                error.add_note(f"all {len(keys)} {name}: {', '.join(keys)}")
+        raise error
     for key, value in state.items():
         if _is_rope_buffer(key):
             formula = rope_frequencies(2 * len(value))
@@ -278,10 +277,17 @@ def save_folder(model: ReCoCa, folder: Path | str, dtype: torch.dtype | None = N
     return file_sha256(folder / WEIGHTS_FILE)
 
 
+def official_name(name: str) -> str | None:
+    """The hub id of the authors' weights where ``name`` means them, in any case of letters."""
+    known = (OFFICIAL_HUB_ID.lower(), OFFICIAL_HUB_ID.split("/")[1].lower())
+    return OFFICIAL_HUB_ID if name.lower() in known else None
+
+
 def resolve_hub(name: str, revision: str | None = None) -> Path:
     """Fetch a hub repository's weights and return the local folder or official ``.pt``.
 
-    Of a repository that holds several ``.pt`` files the official name is taken.
+    ``SleepLM-Base`` alone means the authors' repository. Of a repository that holds several
+    ``.pt`` files the official name is taken.
 
     Raises
     ------
@@ -289,7 +295,7 @@ def resolve_hub(name: str, revision: str | None = None) -> Path:
         No such repository, no network, or nothing loadable in it.
     """
     wanted = [CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, "*.pt", "*.txt.gz"]
-    folder = _from_hub(name, revision, wanted)
+    folder = _from_hub(official_name(name) or name, revision, wanted)
     if (folder / WEIGHTS_FILE).is_file():
         return folder
     checkpoints = sorted(

@@ -215,9 +215,24 @@ def test_odd_texts_do_not_fail(text: str) -> None:
     assert fields.events == []
 
 
+@pytest.mark.parametrize(
+    ("released", "own", "text"),
+    [
+        ("heart", "cardiac", "Electrocardiogram: an estimated beat rate of 56.7 bpm."),
+        ("position_muscle", "somatic", "The body position is left for the epoch."),
+    ],
+)
+def test_the_releases_names_of_systems_are_taken(released: str, own: str, text: str) -> None:
+    fields = parse_caption(text, released)
+    assert fields == parse_caption(text, own)
+    assert fields.system == own
+    assert fields.values or fields.position
+    assert fields.unparsed == []
+
+
 def test_an_unknown_system_is_named() -> None:
-    with pytest.raises(CaptionError, match="'heart' is not known"):
-        parse_caption("Wake.", "heart")
+    with pytest.raises(CaptionError, match="'liver' is not known"):
+        parse_caption("Wake.", "liver")
 
 
 def test_fields_are_plain_json() -> None:
@@ -270,6 +285,7 @@ def test_heart_rate_and_saturation_are_read_without_units_as_the_release_states_
             [CaptionEvent("desaturation", 3.0, 30.0)],
         ),
         ("The subject enters Deep Sleep. No significant events were identified.", "N3", []),
+        ("Deep Sleep (N3) is maintained. There were no notable events.", "N3", []),
     ],
 )
 def test_stage_sentences_with_other_verbs_are_understood_whole(

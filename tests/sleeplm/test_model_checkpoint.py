@@ -136,6 +136,19 @@ def test_keys_that_do_not_fit_are_named(
     assert "model_checkpoint.pt" in str(caught.value)
 
 
+def test_many_missing_keys_are_all_named_in_a_note(model: ReCoCa, tmp_path: Path) -> None:
+    state = changed(model, "none")
+    gone = [key for key in state if key.startswith("text.transformer.")]
+    assert len(gone) > checkpoint.NAMED_KEYS
+    for key in gone:
+        del state[key]
+    with pytest.raises(WeightsError) as caught:
+        checkpoint.load_official(write_pt(tmp_path, state), model.config)
+    assert str(caught.value).endswith(f"and {len(gone) - checkpoint.NAMED_KEYS} more")
+    (note,) = caught.value.__notes__
+    assert all(key in note for key in gone)
+
+
 def test_an_odd_rope_buffer_is_used_as_stored_with_a_warning(
     model: ReCoCa, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -360,8 +373,9 @@ def test_formats_that_cannot_be_had_are_refused(model: ReCoCa, tmp_path: Path) -
         checkpoint.save_folder(quantized, tmp_path)
 
 
-def test_the_vocabulary_of_a_hub_model_comes_from_the_hub_too(
-    model: ReCoCa, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["yang-ai-lab/SleepLM-Base", "SleepLM-Base", "sleeplm-base"])
+def test_official_weights_and_their_vocabulary_come_from_the_hub_by_name_revision_and_hash(
+    model: ReCoCa, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     import huggingface_hub
 
@@ -369,16 +383,18 @@ def test_the_vocabulary_of_a_hub_model_comes_from_the_hub_too(
 
     asked = []
 
-    def offline(name: str, **_: object) -> str:
-        asked.append(name)
+    def offline(name: str, revision: str | None, **_: object) -> str:
+        asked.append((name, revision))
         if name.startswith("openai/"):
             raise OSError("no route to host")
         return str(tmp_path)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
-    write_pt(tmp_path, model.state_dict())
+    digest = checkpoint.file_sha256(write_pt(tmp_path, model.state_dict()))
     model.config.save(tmp_path / "config.json")
-    loaded = SleepLM.from_pretrained("yang-ai-lab/SleepLM-Base", "cpu", revision="main")
-    assert asked == ["yang-ai-lab/SleepLM-Base", "openai/clip-vit-base-patch32"]
+    loaded = SleepLM.from_pretrained(name, "cpu", revision="a1b2", sha256=digest)
+    assert asked == [("yang-ai-lab/SleepLM-Base", "a1b2"), ("openai/clip-vit-base-patch32", None)]
+    with pytest.raises(WeightsError, match="sha256 is"):
+        SleepLM.from_pretrained(name, "cpu", revision="a1b2", sha256="0" * 64)
     with pytest.raises(WeightsError, match="no vocabulary"):
         loaded.encode_text(["n2"])

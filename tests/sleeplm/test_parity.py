@@ -29,8 +29,9 @@ class Fixture:
 
     def __init__(self, name: str) -> None:
         path = FOLDER / f"parity_{name}.json"
-        if not path.is_file():
-            pytest.skip(f"no parity fixture {path}; set SLEEPLM_PARITY_DIR to its folder")
+        for part in (path, path.with_suffix(".safetensors")):
+            if not part.is_file():
+                pytest.skip(f"no parity fixture {part}; set SLEEPLM_PARITY_DIR to its folder")
         self.facts: dict[str, Any] = json.loads(path.read_text())
         self.tensors = load_file(path.with_suffix(".safetensors"))
         self.atol = self.facts["suggested_atol"]
@@ -189,6 +190,9 @@ def test_beam_search_has_the_authors_ids(fixture: Fixture) -> None:
     for name, run in fixture.facts["generation"].items():
         if run["generation_type"] != "beam_search":
             continue
+        grouped = run["num_beams"] == run["num_beam_groups"]
+        if grouped and run["channel_indices"][0][0] not in (0, 4):
+            continue  # the greedy test has these ids of all systems; here two show the groups
         captions = generate(
             fixture.model,
             memory[:1] if run["biosignals"] == "in.signals[0:1]" else memory,
@@ -205,7 +209,7 @@ def test_beam_search_has_the_authors_ids(fixture: Fixture) -> None:
         )
         recorded = _recorded_rows(fixture[f"gen.{name}"], special["eot"], False)
         assert captions == recorded, name
-        tried += run["num_beams"] != run["num_beam_groups"]
+        tried += not grouped
     assert tried == 3
 
 

@@ -96,6 +96,9 @@ def test_embeddings_are_unit_vectors_whatever_the_chunks(
     assert whole.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(whole, axis=1), 1, atol=1e-5)
     assert told[-1] == 1.0
+    told.clear()
+    model.encode(signals, progress=told.append)  # known by now
+    assert told == [1.0]
     fresh = make()
     monkeypatch.setattr(SleepLM, "_chunk", 2)
     np.testing.assert_allclose(fresh.encode(signals), whole, atol=1e-5)

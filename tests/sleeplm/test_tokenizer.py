@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import string
 from functools import cache
 from pathlib import Path
@@ -18,7 +19,11 @@ from sleeplm.model.tokenizer import ClipTokenizer, SmallTokenizer, clean, load_t
 from sleeplm.prompts import EVENT_PHRASES, POSITION_PROMPTS, STAGE_PROMPTS, event_kind_of
 from sleeplm.scoring import EVENT_KINDS, STAGES
 
-REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference"
+REFERENCE = Path(
+    os.environ.get(
+        "SLEEPLM_PARITY_DIR", Path(__file__).resolve().parents[3] / "shared" / "reference"
+    )
+)
 VOCABULARY = REFERENCE / "bpe_simple_vocab_16e6.txt.gz"
 CAPTIONS = [
     "N2 sleep. Obstructive apnea from 3.2 to 18.7 seconds. EEG C3-A2: delta 61.2 %, theta 18.0 %.",

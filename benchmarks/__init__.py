@@ -1,0 +1,1 @@
+"""What the documents state as measured, each run by ``python -m benchmarks.NAME``."""
