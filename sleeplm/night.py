@@ -19,7 +19,13 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from sleeplm.cache import NightCache, cache_folder
-from sleeplm.errors import QueryError, ScoringCancelled, ScoringError, SleepLMError
+from sleeplm.errors import (
+    QueryError,
+    RecordingError,
+    ScoringCancelled,
+    ScoringError,
+    SleepLMError,
+)
 from sleeplm.scoring import (
     EPOCH_S,
     RESPIRATORY_KINDS,
@@ -572,7 +578,9 @@ class Night:
 
         def measure() -> NightMeasurements:
             self._tell("measuring the signals", 0.0)
-            return measure_night(self.recording.signals, gaps=self.recording.gaps)
+            return measure_night(
+                self.recording.signals, gaps=self.recording.gaps, mains=_mains(self.recording)
+            )
 
         return self._once("measurements", measure)
 
@@ -622,6 +630,16 @@ class Night:
             raise QueryError(
                 f"epoch {outside[0] + 1} is outside this night: it has epochs 1 to {self.n_epochs}"
             )
+
+
+def _mains(recording: Recording) -> tuple[Mapping[str, np.ndarray], Mapping[str, str]]:
+    """Hum of the mains at the file's own rate; nothing where the file went since it was read."""
+    from sleeplm.physiology.mains import recorded_mains
+
+    try:
+        return recorded_mains(recording)
+    except (RecordingError, OSError):
+        return {}, {}
 
 
 def _consecutive(epochs: list[int]) -> list[list[int]]:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["app", "main"]
 
 NOTICE = "Research use only, not a medical device."
+#: Exit code of a program that Ctrl-C ended, as shells count it.
+_INTERRUPTED = 130
 
 app = typer.Typer(
     help="Talk to a night of polysomnography. Research use only, not a medical device.",
@@ -707,7 +709,7 @@ def main(arguments: list[str] | None = None) -> None:
     except SleepLMError as error:
         _fail(str(error))
     except KeyboardInterrupt:
-        sys.exit(130)
+        code = _INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone, as `| head` does; closing quietly is the custom.
         sys.stderr.close()
@@ -720,6 +722,9 @@ def main(arguments: list[str] | None = None) -> None:
         if told is None:
             raise
         _fail(told)
+    if code == _INTERRUPTED:
+        # typer gives the code of an interrupt and says nothing.
+        typer.echo("sleeplm: stopped by Ctrl-C", err=True)
     sys.exit(code if isinstance(code, int) else 0)
 
 

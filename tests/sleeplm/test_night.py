@@ -9,6 +9,7 @@ import pytest
 
 from sleeplm.errors import QueryError, ScoringError
 from sleeplm.night import Located, Night, _joined, _one_breathing_event_at_a_time
+from sleeplm.physiology import Quality
 from sleeplm.recording import Recording
 from sleeplm.scoring import Event, Scorer, Scoring
 
@@ -290,3 +291,17 @@ def test_a_question_that_needs_no_scoring_does_not_wait_for_one(
     may_end.set()
     worker.join(20)
     assert night.at_hand("automatic")
+
+
+def test_hum_of_the_mains_is_measured_from_the_file_as_it_was_recorded(make_edf) -> None:  # type: ignore[no-untyped-def]
+    rng = np.random.default_rng(3)
+    time_s = np.arange(120 * 200) / 200
+    eeg = 20.0 * rng.standard_normal(len(time_s))
+    eeg += np.where(time_s < 60, 60 * np.sin(2 * np.pi * 50 * time_s), 0.0)
+    path = make_edf([("C4-A1", "uV", 200, eeg)])
+    night = Night.open(path, cache=False)
+    found = night.measurements().signal_quality.stretches("EEG_C4_A1", Quality.MAINS)
+    assert [(stretch.onset_s, stretch.duration_s) for stretch in found] == [(0.0, 60.0)]
+    gone = Night.open(path, cache=False)
+    path.unlink()
+    assert "EEG_C4_A1" in gone.measurements().signal_quality.not_judged

@@ -1,10 +1,12 @@
 """Automatic scoring in its own process: same result, told in words, ended when it must end."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -148,3 +150,40 @@ time.sleep({60 if how == "killed" else 0.5})
     assert gone_within(pid)
     # The signals went through a pipe, and not through a file.
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_during_automatic_scoring_ends_with_one_line_and_leaves_nothing(
+    make_edf: Callable[..., Path], tmp_path: Path
+) -> None:
+    eeg = brain_only().signals["EEG_C4_A1"].astype(np.float64)
+    path = make_edf([("C4-A1", "uV", 64, eeg)])
+    script = """
+import sys
+from sleeplm.night import Night
+tell = Night._tell_scoring
+def told(self, phrase, share):
+    print(phrase, file=sys.__stdout__, flush=True)
+    tell(self, phrase, share)
+Night._tell_scoring = told
+from ui.cli import main
+main(sys.argv[1:])
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, "score", str(path), "--out", str(tmp_path / "out.csv")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"SLEEPLM_CACHE_DIR": str(tmp_path / "cache")},
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert "staging" in process.stdout.readline()
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert told.splitlines() == ["sleeplm: stopped by Ctrl-C"]
+    assert not (tmp_path / "out.csv").exists()
+    # Its session had no other member left: nothing that it started lives on.
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
