@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 import json
 import logging
@@ -398,3 +399,25 @@ def test_official_weights_and_their_vocabulary_come_from_the_hub_by_name_revisio
         SleepLM.from_pretrained(name, "cpu", revision="a1b2", sha256="0" * 64)
     with pytest.raises(WeightsError, match="no vocabulary"):
         loaded.encode_text(["n2"])
+
+
+@pytest.mark.slow
+def test_a_compiled_encoder_reads_as_the_plain_one(
+    model: ReCoCa, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Traced as by torch.compile, without the C++ compiler behind it."""
+    compiled, traced = copy.deepcopy(model), []
+
+    def keep(graph: torch.fx.GraphModule, _: list[Tensor]) -> object:
+        traced.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=keep))
+    precision.prepare(compiled, device="cpu", compiled=True)
+    montage = model.config.biosignals_cfg
+    signals = torch.randn(2, montage.input_channels, montage.signal_length)
+    with torch.inference_mode():
+        expected, got = model.encode_signal(signals), compiled.encode_signal(signals)
+    torch.testing.assert_close(got.embedding, expected.embedding, atol=1e-5, rtol=0)
+    torch.testing.assert_close(got.latents, expected.latents, atol=1e-5, rtol=0)
+    assert len(traced) == 1  # one whole graph
