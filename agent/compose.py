@@ -57,6 +57,10 @@ REFUSAL = (
     "apnea-hypopnea index by stage and position, desaturations and the lowest oxygen, arousals, "
     "sleep stages, and where each event lies in the night."
 )
+ELSEWHERE = (
+    "I did not understand that as a question about this recording: I can speak only of the night "
+    "that is open, not of other people, other recordings or later times."
+)
 # What each system's answer states first, where it was measured.
 _HEADLINES = {
     "cardiac": ("ecg_rate_bpm", "hr_mean_bpm", "ecg_rmssd_ms"),
@@ -751,6 +755,7 @@ _COMPOSERS: dict[Intent, Callable[[Request, Results, Focus], str]] = {
     Intent.THANKS: _fixed("You are welcome. Ask on whenever you like."),
     Intent.HELP: _fixed(CAN_ASK),
     Intent.REFUSAL: _fixed(REFUSAL),
+    Intent.ELSEWHERE: _fixed(ELSEWHERE),
     Intent.UNKNOWN: _fixed(f"I did not understand that. {CAN_ASK}"),
 }
 

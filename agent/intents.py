@@ -13,7 +13,8 @@ from enum import StrEnum
 from typing import Any
 
 from agent import words
-from agent.time_expressions import NightSpan, TimeScope, read_time
+from agent.concepts import find_figure
+from agent.time_expressions import NightSpan, TimeScope, read_stretch, read_time
 from tools.glossary import find_entry
 from tools.vocabulary import MEASURED_ONLY, read_query
 
@@ -34,6 +35,7 @@ class Intent(StrEnum):
     RECORDING = "recording"
     TERM = "term"
     NIGHTS = "nights"
+    ELSEWHERE = "elsewhere"
     DISPUTE = "dispute"
     CAUSE = "cause"
     NADIR = "nadir"
@@ -136,6 +138,8 @@ def understand(
         return [Request(Intent.HELP)]
     if words.REFUSALS.search(text):
         return [Request(Intent.REFUSAL)]
+    if words.ELSEWHERE.search(text):
+        return [Request(Intent.ELSEWHERE)]
     if words.THANKS.match(text):
         return [Request(Intent.THANKS)]
     requests: list[Request] = []
@@ -155,14 +159,41 @@ def _normalised(question: str) -> str:
         text = re.sub(
             r"\b(below|under|less than)\s*(\d{2})(?![\d.:]|\s*(?:%|p|s\b|min))", r"\1 \2 %", text
         )
-    return re.sub(r"\b[a-z]{6,}\b", lambda match: _spelled(match[0]), re.sub(r"\s+", " ", text))
+    text = re.sub(r"\b[a-z]{4,}\b", lambda match: _spelled(match[0]), re.sub(r"\s+", " ", text))
+    # A name of a kind that was misspelt, or that another language has, is now in its plain form.
+    for pattern, plain in words.REWORDINGS:
+        text = re.sub(pattern, plain, text)
+    return text
 
 
 def _spelled(word: str) -> str:
-    if word in words.KNOWN_WORDS:
+    """A word of the field that this one is a typing slip of, else the word itself."""
+    if word in words.KNOWN_WORDS or word in words.ORDINARY_WORDS:
+        return word
+    if len(word) < 6:
+        # In a short word a changed letter makes another word; only one too few, too many, or two
+        # that changed places are slips.
+        for known in words.KNOWN_WORDS:
+            if word[0] == known[0] and _is_slip(word, known):
+                return known
         return word
     near = difflib.get_close_matches(word, words.KNOWN_WORDS, n=1, cutoff=0.86)
     return near[0] if near else word
+
+
+def _is_slip(word: str, known: str) -> bool:
+    if len(word) == len(known):
+        swapped = [i for i, (a, b) in enumerate(zip(word, known, strict=True)) if a != b]
+        return (
+            len(swapped) == 2
+            and swapped[1] == swapped[0] + 1
+            and word[swapped[0]] == known[swapped[1]]
+            and word[swapped[1]] == known[swapped[0]]
+        )
+    short, long = sorted((word, known), key=len)
+    return len(long) == len(short) + 1 and any(
+        long[:i] + long[i + 1 :] == short for i in range(len(long))
+    )
 
 
 def _parts(text: str) -> list[str]:
@@ -220,6 +251,8 @@ def _direct(text: str, span: NightSpan | None) -> list[Request]:
         return [Request(Intent.EXPLAIN, subject=subject, when=when)]
     if contrast := _contrast(text, time):
         return [_comparison(text, contrast)]
+    if figure := _figure(text, span):
+        return [figure]
     requests: list[Request] = []
     quantity, left = _quantity(text, time, span)
     if quantity is not None:
@@ -227,6 +260,27 @@ def _direct(text: str, span: NightSpan | None) -> list[Request]:
     if events := _events(left, quantity.when if quantity else time.when):
         requests.append(events)
     return requests or [_loosely(text, left, time)]
+
+
+def _figure(text: str, span: NightSpan | None) -> Request | None:
+    """One figure of the report, told by its concepts in whatever order they stand."""
+    stretch = read_stretch(text, span)
+    found = find_figure(stretch.rest)
+    if found is None:
+        return None
+    when = {**stretch.when, **found.when}
+    # The report holds these by themselves.
+    names = found.names
+    if names == ("ahi",) and when in ({"stage": "R"}, {"stage": "NREM"}, {"position": "supine"}):
+        names = ({"R": "ahi_rem", "NREM": "ahi_nrem"}.get(when.get("stage", ""), "ahi_supine"),)
+        when = {}
+    return Request(
+        Intent.QUANTITY,
+        quantities=names,
+        when=when,
+        focus=found.focus,
+        wants_place=re.search(r"\b(?:when|where|what time)\b", text) is not None,
+    )
 
 
 def _about_terms_and_scorers(text: str) -> Request | None:

@@ -14,7 +14,7 @@ from agent import words
 from sleeplm.scoring import EPOCH_S
 from tools.vocabulary import read_query
 
-__all__ = ["NightSpan", "TimeScope", "read_time"]
+__all__ = ["NightSpan", "TimeScope", "read_stretch", "read_time"]
 
 _EPOCHS_PER_HOUR = round(3600 / EPOCH_S)
 # Half the window that "around 3 am" means.
@@ -173,6 +173,17 @@ def read_time(text: str, span: NightSpan | None = None) -> TimeScope:
     _read_part(scope, span)
     _read_position(scope)
     _read_stage(scope)
+    scope.rest = re.sub(r"\s+", " ", scope.rest).strip()
+    return scope
+
+
+def read_stretch(text: str, span: NightSpan | None = None) -> TimeScope:
+    """Like :func:`read_time`, but stages and positions are left in the text."""
+    scope = TimeScope(rest=_in_digits(text))
+    _read_epochs(scope, span)
+    if "epochs" not in scope.when:
+        _read_clock(scope, span)
+    _read_part(scope, span)
     scope.rest = re.sub(r"\s+", " ", scope.rest).strip()
     return scope
 

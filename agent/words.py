@@ -75,10 +75,116 @@ VOCABULARY = (
     "arousals awakenings oxygen saturation efficiency latency describe summary summarize summarise "
     "respiratory breathing cardiac brain heart muscle position longest shortest deepest similar "
     "compare epoch epochs spindle spindles snoring tachycardia bradycardia periodic movements "
-    "severity supine position positional second seconds lowest highest average obstruction during night stage"
+    "severity supine position positional second seconds lowest highest average obstruction during night stage "
+    "sleep stages percent percentage minutes hours awake asleep index number total duration "
+    "deep breath pulse apnea apneas hypopnea nadir median mean rate latency events event oxygen arousal"
 )
 KNOWN_WORDS = tuple(VOCABULARY.split())
+#: Words that are no slip of a word of the field, although they lie near one.
+ORDINARY_WORDS = frozenset(
+    [
+        "rated",
+        "rates",
+        "start",
+        "stars",
+        "state",
+        "stated",
+        "hear",
+        "hart",
+        "beat",
+        "date",
+        "late",
+        "mean",
+        "meant",
+        "even",
+        "ever",
+        "event",
+        "seven",
+        "steep",
+        "sheep",
+        "slept",
+        "sleeps",
+        "deeper",
+        "deepest",
+        "breathe",
+        "breaths",
+        "breathes",
+        "plus",
+        "pulses",
+        "night",
+        "nights",
+        "might",
+        "stage",
+        "staged",
+        "awaken",
+        "total",
+        "totals",
+        "totally",
+        "minute",
+        "minutes",
+        "hour",
+        "ours",
+        "hours",
+        "per",
+        "percentage",
+        "wake",
+        "woke",
+        "wakes",
+        "deeply",
+        "indexed",
+        "numbers",
+        "means",
+        "media",
+    ]
+)
+#: Turns of phrase that mean what the rules know under another name; after the spelling.
+REWORDINGS = (
+    (r"\b(?:biggest|largest|greatest|worst|most (?:profound|severe|marked)|severest) (?=(?:oxygen |spo2 |o2 )?(?:desat\w*|dips?|drops?|falls?))", "deepest "),
+    (r"\b(?P<what>desat\w*|dip|drop) (?:was|is) (?:the )?(?:most (?:profound|severe|marked)|biggest|worst|lowest)", r"is the deepest \g<what>"),
+    (r"\bmax(?:imum|imal)? (?:duration|length) of (?:the |an? )?(?=\w*pnea)", "longest "),
+    (r"\bmax(?:imum|imal)? (?P<kind>(?:\w+ )?\w*pneas?) (?:duration|length)", r"longest \g<kind>"),
+    (r"\bfinal (?=(?:\w+ )?(?:\w*pnea|arousal|desat|event))", "last "),
+    (r"\b1st\b", "first"),
+    (r"\b2nd\b", "second"),
+    (r"\bhalf a minute\b", "30 seconds"),
+    (r"\b(?:a|one) (?=minute\b)", "1 "),
+    (r"\blast(?:ed|ing)? (?:more|longer) than\b|\bexceed(?:ed|ing|s)?(?= \d)", "longer than"),
+    (r"\b(?:pauses?|stops?|gaps?|cessations?) (?:in|of) (?:the )?breathing\b", "apnea"),
+    (r"\bwhen did (?:the )?(?P<kind>\w*pnea|arousal|desat\w*)s? (?:start|begin)\b", r"when was the first \g<kind>"),
+    (r"\b(?:which|what) (?:type|kind|sort)s? of apneas? (?:is|are|was|were)?(?: \w+)*$", "how many apneas"),
+    (r"\bobstructive apnea (?:index|idx)\b|\boai\b", "how many obstructive apneas per hour"),
+    (r"\bapnea ?/ ?hypopnea ?(?:index|idx)\b", "ahi"),
+    (r"\b(?P<kind>arousal|hypopnea|desaturation|plm) (?:idx|ind)\b\.?", r"\g<kind> index"),
+    (r"\bgist\b|\boverall impression\b|\b(?:brief|quick) (?:run-?down|recap)\b|\bin a nutshell\b", "summary"),
+    (r"\blights? (?:off|out) to\b", "how long to"),
+    (r"\bafter lights? (?:off|out)\b", " "),
+)  # fmt: skip
+ELSEWHERE = re.compile(
+    r"\b(?:room|bed|ward|clinic) \d+|\b(?:my|our|your|an)(?:other)? (?:previous|other|last|next|own)? ?(?:patient|case|subject)s?\b"
+    r"|\b(?:mr|mrs|dr)\b\.?|\bnext (?:year|month|week|night|time)|\btomorrow|\b(?:in|over) (?:the )?(?:\d+|a few|some|coming|two|five|ten) (?:years|months|weeks)"
+    r"|\b(?:his|her|their) (?:wife|husband|brother|sister|mother|father|son|daughter|twin)|\blast (?:year|month|week)"
+)
 SPELLINGS = (
+    # German and Spanish for the commonest questions.
+    (r"\bgesamtschlafzeit\b|\bschlafdauer\b|\bwie lange hat (?:er|sie|der patient|die patientin) geschlafen\b|\btiempo total de sue[nñ]o\b|\bcu[aá]nto (?:tiempo )?durmi[oó](?: el paciente| la paciente)?", "total sleep time"),
+    (r"\b(?:ein)?schlaflatenz\b|\bwie lange .*\beinschlafen\b|\beinschlafzeit\b|\blatencia (?:del|de) sue[nñ]o\b|\bcu[aá]nto tard[oó] en dormirse\b", "sleep onset latency"),
+    (r"\bwachzeit nach (?:dem )?einschlafen\b|\bwie lange war (?:er|sie|der patient|die patientin) (?:nachts )?wach\b|\bcu[aá]nto (?:tiempo )?estuvo despiert[oa]\b", "waso"),
+    (r"\bwie oft .*\b(?:auf)?gewacht\b|\bwie oft .*\bwach\b|\bcu[aá]ntas veces (?:se )?despert[oó]\b", "how many awakenings"),
+    (r"\btiefschlaf\b|\bsue[nñ]o profundo\b", "deep sleep"),
+    (r"\brem-?latenz\b|\blatencia (?:del |de )?(?:sue[nñ]o )?rem\b", "rem latency"),
+    (r"\b(?:niedrigste|tiefste|minimale) (?:sauerstoff)?s[aä]ttigung\b|\bsaturaci[oó]n m[ií]nima\b|\boxígeno m[ií]nimo\b", "lowest spo2"),
+    (r"\b(?:mittlere|durchschnittliche)r? (?:herzfrequenz|puls)\b|\bfrecuencia card[ií]aca media\b", "mean heart rate"),
+    (r"\bwie schwer ist die (?:schlaf)?apnoe\b|\bschweregrad\b|\bgravedad\b", "severity"),
+    (r"\bents[aä]ttigungsindex\b|\b[ií]ndice de desaturaci[oó]n\b", "odi"),
+    (r"\barousal-?index\b|\bweckreaktionsindex\b|\b[ií]ndice de (?:arousals|microdespertares)\b", "arousal index"),
+    (r"\b[ií]ndice de apneas?[- ](?:e )?hipopneas?\b|\bapnoe-hypopnoe-index\b|\biah\b", "ahi"),
+    (r"\bwarum ist (?:der|die|das)\b", "why is the"),
+    (r"\bpor qu[eé] (?:est[aá]|es) (?:tan )?(?:fragmentado|roto) el sue[nñ]o\b", "why is the sleep so broken"),
+    (r"\bwann war (?:die|der) erste\b|\bcu[aá]ndo fue la primera\b", "when was the first"),
+    (r"\bwann war (?:die|der) letzte\b|\bcu[aá]ndo fue la [uú]ltima\b", "when was the last"),
+    (r"\b[aä]hnliche epochen wie\b|\b[eé]pocas similares a(?: la)?\b", "epochs similar to"),
+    (r"\bminuten\b|\bminutos(?: de)?\b", "minutes"),
+    (r"\bprozent\b|\banteil\b|\bporcentaje(?: de)?\b", "percent"),
     (r"\bapn(?:oe|eo|o)a(s?)\b", r"apnea\1"),
     (r"\bhypopn(?:oe|eo|o)a(s?)\b", r"hypopnea\1"),
     (r"\bar+t[ei]facts?\b", "artifact"),

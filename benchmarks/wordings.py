@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +80,7 @@ def right_answer(key: str, truth: Truth, signals: dict[str, np.ndarray]) -> tupl
 
 _PATTERNS = {
     "why": (f"{REPORT}|{LOCATE}", r"per hour of sleep|\d"),
-    "summary": (REPORT, r"AHI|total sleep time"),
+    "summary": (REPORT, r"(?i)AHI|total sleep time"),
     "similar": ("find_similar", r"epoch \d+|similar|model"),
     "term": ("explain_term", r"[a-z]{4}"),
     "plm_index": (f"{REPORT}|{LOCATE}", r"(?i)periodic limb movement|plm"),
@@ -132,7 +133,7 @@ def _figure(
     if head == "odi":
         return truth.per_hour(("desaturation",))
     inside = stages[onset : last + 1]
-    wakings = sum(a != "W" and b == "W" for a, b in zip(inside, inside[1:], strict=False))
+    wakings = sum(a != "W" and b == "W" for a, b in pairwise(inside))
     return {
         "sol": onset / 2,
         "se": 100 * tst / (len(stages) / 2),
