@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 DEFAULT_PROFILE = "aasm_v3_breath_dual"
-METHOD_VERSION = 4
+METHOD_VERSION = 5
 """Bump when the same packages would give another scoring (part of the cache key)."""
 SCORABLE = ("EEG_C3_A2", "EEG_C4_A1", "AF", "SPO2")
 Progress = Callable[[str, float], None]

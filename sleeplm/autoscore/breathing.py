@@ -55,6 +55,10 @@ _KINDS = {
 }
 _UNTYPED = ("uncertain", "apnea")
 _HYPOPNEA_TYPES = {"hypopnea_obstructive": 0.0, "hypopnea_central": 1.0}
+_CENTRAL = ("central", "hypopnea_central")
+_CYCLE_S = (40.0, 120.0)
+"""AASM VIII.G asks for cycles of 40 s at least; psgscoring looks for them up to 120 s."""
+_LEAST_CYCLES = 3
 _DETECTORS = ("unet_v1", "unet_v2", "lgbm")
 _STEPS = {
     "1": "breathing by psgscoring: apneas and hypopneas",
@@ -388,29 +392,35 @@ def _add_periodic_breathing(found: Events, output: Mapping[str, Any]) -> None:
     }
     if not block.get("criteria_met"):
         return
-    flagged = [entry for entry in output["respiratory"]["events"] if entry.get("csr_flagged")]
-    for run in _close_together(flagged, gap_s=float(period_s or 90.0)):
-        if len(run) >= 3:
-            onset_s = float(run[0]["onset_s"])
-            end_s = float(run[-1]["onset_s"]) + float(run[-1]["duration_s"])
-            found.events.append(
-                Event("cheyne_stokes", onset_s, end_s - onset_s, "AF", rule="aasm_cheyne_stokes")
-            )
+    found.events.extend(_cheyne_stokes_runs(output["respiratory"]["events"]))
 
 
-def _close_together(
-    entries: Sequence[Mapping[str, Any]], gap_s: float
-) -> list[list[Mapping[str, Any]]]:
-    grouped: list[list[Mapping[str, Any]]] = []
-    for entry in sorted(entries, key=lambda entry: float(entry["onset_s"])):
-        last = grouped[-1][-1] if grouped else None
-        if last is not None:
-            end_s = float(last["onset_s"]) + float(last["duration_s"])
-            if float(entry["onset_s"]) - end_s <= gap_s:
-                grouped[-1].append(entry)
-                continue
-        grouped.append([entry])
-    return grouped
+def _cheyne_stokes_runs(entries: Sequence[Mapping[str, Any]]) -> list[Event]:
+    """Three or more central apneas or central hypopneas in a row, each a cycle after the last.
+
+    psgscoring's own mark of single events is not used: it compares the pause *between* two events
+    with the length of a whole cycle, so that events of 20 s in cycles of 60 s are not marked.
+    """
+    shortest_s, longest_s = _CYCLE_S
+    breathing = sorted(
+        (entry for entry in entries if str(entry.get("type")) in (*_KINDS, *_UNTYPED)),
+        key=lambda entry: float(entry["onset_s"]),
+    )
+    rows: list[list[tuple[float, float]]] = [[]]
+    for entry in breathing:
+        if entry["type"] not in _CENTRAL:
+            rows.append([])
+            continue
+        onset_s = float(entry["onset_s"])
+        last = rows[-1]
+        if last and not shortest_s <= onset_s - last[-1][0] <= longest_s:
+            rows.append([])
+        rows[-1].append((onset_s, onset_s + float(entry["duration_s"])))
+    return [
+        Event("cheyne_stokes", row[0][0], row[-1][1] - row[0][0], "AF", rule="aasm_cheyne_stokes")
+        for row in rows
+        if len(row) >= _LEAST_CYCLES
+    ]
 
 
 def _add_indices(found: Events, output: Mapping[str, Any]) -> None:

@@ -3,12 +3,18 @@
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sleeplm.agreement import event_agreement, stage_agreement
 from sleeplm.autoscore import autoscore, why_not
+from sleeplm.autoscore.breathing import (
+    Events,
+    _add_limb_movements,
+    _add_periodic_breathing,
+)
 from sleeplm.autoscore.channels import usable_channels
 from sleeplm.autoscore.legs import leg_signals
 from sleeplm.errors import ScoringError
@@ -283,3 +289,82 @@ def test_a_recording_of_14_hours_is_scored() -> None:
     scoring = autoscore(long)
     assert scoring.n_epochs == 14 * 120
     assert summarize(scoring, long).ahi.value is not None
+
+
+def central(onset_s: float, **others: object) -> dict[str, object]:
+    return {"type": "central", "onset_s": onset_s, "duration_s": 22.0, **others}
+
+
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [
+        # Four cycles of 60 s; then two, which are too few; then a row at 30 s, which is too fast.
+        (
+            [central(60.0 * n) for n in range(10, 14)]
+            + [central(1500.0), central(1560.0)]
+            + [central(2000.0 + 30 * n) for n in range(5)],
+            [(600.0, 202.0)],
+        ),
+        # An obstructive apnea in the row ends it.
+        (
+            [
+                central(600.0),
+                central(660.0),
+                central(720.0) | {"type": "obstructive"},
+                central(780.0),
+                central(840.0),
+                central(900.0) | {"type": "hypopnea_central"},
+            ],
+            [(780.0, 142.0)],
+        ),
+        ([], []),
+    ],
+)
+def test_cheyne_stokes_is_a_row_of_central_events_a_cycle_apart(
+    entries: list[dict[str, object]], expected: list[tuple[float, float]]
+) -> None:
+    output = {
+        "cheyne_stokes": {"success": True, "periodicity_s": 60.0, "criteria_met": True},
+        "respiratory": {"success": True, "events": entries},
+    }
+    found = Events()
+    _add_periodic_breathing(found, output)
+    assert [(event.onset_s, event.duration_s) for event in found.events] == expected
+    assert {event.rule for event in found.events} <= {"aasm_cheyne_stokes"}
+    assert found.details["periodic_breathing"]["cycle_s"] == 60.0
+    assert found.scored_kinds == ["cheyne_stokes"]
+
+
+def test_without_the_criteria_no_row_is_cheyne_stokes_and_a_failure_is_named() -> None:
+    entries = [central(60.0 * n, csr_flagged=True) for n in range(10, 20)]
+    found = Events()
+    unmet = {"success": True, "periodicity_s": None, "criteria_met": False}
+    _add_periodic_breathing(found, {"cheyne_stokes": unmet, "respiratory": {"events": entries}})
+    assert found.events == []
+    assert found.scored_kinds == ["cheyne_stokes"]
+    failed = Events()
+    _add_periodic_breathing(failed, {"cheyne_stokes": {"success": False}})
+    assert failed.scored_kinds == []
+    assert failed.why_not == {"cheyne_stokes": "periodic breathing could not be looked for"}
+
+
+def test_a_night_of_periodic_leg_movements_keeps_its_index_through_the_file(tmp_path: Path) -> None:
+    from train.simulate import simulate_night, write_night
+
+    made = simulate_night(11, hours=1.5, condition="plmd")
+    path = tmp_path / "legs.edf"
+    write_night(made, path)
+    recording = read_recording(path)
+    legs = leg_signals(path)
+    assert set(legs.signals) == {"left", "right"}
+    found = Events()
+    _add_limb_movements(found, recording.n_epochs, legs, list(made.scoring.stages))
+    scored = replace(made.scoring, events=tuple(found.events))
+    agreed = event_agreement(made.scoring, scored, ("plm",))
+    assert agreed is not None
+    assert agreed.f1 is not None
+    assert agreed.f1 > 0.9
+    true, judged = summarize(made.scoring, recording), summarize(scored, recording)
+    assert judged.plm_index.value == pytest.approx(true.plm_index.value, rel=0.1)
+    assert true.plm_index.value is not None
+    assert true.plm_index.value > 20
