@@ -30,7 +30,7 @@ _CONCEPTS: tuple[tuple[str, str], ...] = (
     ("odi", r"odi|(?:oxygen )?desat(?:uration)?s? (?:index|idx|rate)"),
     ("t90", r"t ?-?90|ct90"),
     ("efficiency", r"(?:sleep )?effic\w*\.?|se"),
-    ("latency", r"latenc(?:y|ies)|delay|time to(?: the)?|how long (?:until|till|before|after)|(?:takes?|took|needed|need)(?: to)?|how quick\w*|how fast|quickly"),
+    ("latency", r"latenc(?:y|ies)|delay|time to(?: the)?|how long (?:until|till|before|after)|until|till|(?:takes?|took|needed|need)(?: to)?|how quick\w*|how fast|quickly"),
     ("woke", r"(?:w[oa]ke|woken|waking|wakes|waken(?:ed|ing)?)(?: up)?|awakenings?|wakings|wake-?ups?"),
     ("wake", r"awake|wake(?:fulness)?"),
     ("each", r"(?:/|per|each|every|an) ?h(?:ou)?r?\b(?: of sleep)?|hourly|index|idx|rate"),

@@ -35,8 +35,8 @@ __all__ = ["OfflinePlanner"]
 
 # The lead words by which tools tell a language model what to do with a refusal.
 _LEADS = ("Try again: ", "Cannot be done, tell the user why: ")
-_WITHOUT_TOPIC = (Intent.GREETING, Intent.THANKS, Intent.HELP, Intent.REFUSAL, Intent.UNKNOWN, Intent.ELSEWHERE,
-                  Intent.THAT_EVENT)  # fmt: skip
+_WITHOUT_TOPIC = (Intent.GREETING, Intent.THANKS, Intent.HELP, Intent.REFUSAL, Intent.UNKNOWN,
+                  Intent.ELSEWHERE, Intent.THAT_EVENT)  # fmt: skip
 NEXT_QUESTIONS_KEY = "next_questions"
 
 

@@ -139,6 +139,10 @@ ORDINARY_WORDS = frozenset(
 )
 #: Turns of phrase that mean what the rules know under another name; after the spelling.
 REWORDINGS = (
+    (
+        r"\bahi (?:without|excluding|not counting|minus) (?:the )?hypopneas?\b",
+        "apnea index",
+    ),
     (r"\b(?:biggest|largest|greatest|worst|most (?:profound|severe|marked)|severest) (?=(?:oxygen |spo2 |o2 )?(?:desat\w*|dips?|drops?|falls?))", "deepest "),
     (r"\b(?P<what>desat\w*|dip|drop) (?:was|is) (?:the )?(?:most (?:profound|severe|marked)|biggest|worst|lowest)", r"is the deepest \g<what>"),
     (r"\bmax(?:imum|imal)? (?:duration|length) of (?:the |an? )?(?=\w*pnea)", "longest "),
