@@ -242,7 +242,8 @@ def _quantity(request: Request, results: Results, focus: Focus) -> str:
         held = summary.quantity(name)
         if held.value is not None:
             if held.note:
-                sentence += f" ({held.note})"
+                note = held.note.replace(" (", "; ").replace(")", "")  # no brackets in brackets
+                sentence += f" ({note})"
             if request.wants_place and name in ("spo2_nadir", "hr_max", "hr_min"):
                 place = _place_of(name, places)
                 sentence += f", at {place}" if place else ""
