@@ -618,6 +618,14 @@ def prepare(
 def train(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's name or file.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Run folder.")],
+    corpus: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Made by sleeplm prepare; else nights are simulated."),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(metavar="WEIGHTS", help="Go on from: embedded, a folder, a .pt, a hub name."),
+    ] = None,
     resume: Annotated[bool, typer.Option(help="Go on where a run in the folder stood.")] = True,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Instead of the recipe's number of steps.")
@@ -626,7 +634,9 @@ def train(
     """Train a model from a recipe."""
     from train.loop import train as run
 
-    folder = run(recipe, out, resume=resume, steps=steps, progress=_line)
+    folder = run(
+        recipe, out, corpus=corpus, start=start, resume=resume, steps=steps, progress=_line
+    )
     typer.echo(str(folder))
 
 
