@@ -257,8 +257,8 @@ def _quantity(request: Request, results: Results, focus: Focus) -> str:
     if request.wants_margin and report.margin:
         sentences.append(report.margin)
     sentences += _others_say(request, report)
-    if note := witness_note(summary.scorer["kind"]):
-        sentences.append(note)
+    if warning := witness_note(summary.scorer["kind"]):
+        sentences.append(warning)
     return " ".join(sentences)
 
 
