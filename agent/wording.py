@@ -102,11 +102,15 @@ def value_words(value: float, unit: str) -> str:
 
 
 def rate(found: EventList) -> str:
-    """ ", 9.8 per hour of sleep", with the events that lie in sleep where some do not."""
+    """ ", 9.8 per hour of sleep", with the events that lie in sleep where some do not.
+
+    Of a part of the night the rate is per hour of the sleep in that part, which "there" says.
+    """
     if found.per_hour is None:
         return ""
     inside = f", {found.in_sleep} of them in sleep" if found.outside_sleep else ""
-    return f"{inside}, {found.per_hour:.1f} per hour of sleep"
+    there = " there" if scope_words(found.scope) else ""
+    return f"{inside}, {found.per_hour:.1f} per hour of sleep{there}"
 
 
 def scope_words(scope: ScopeView | None) -> str:
