@@ -191,7 +191,7 @@ def test_every_recipe_in_the_package_can_be_read(name: str) -> None:
 
 
 def test_an_unknown_recipe_or_key_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SleepLMError, match=r"embeded.*embedded, tiny-cpu"):
+    with pytest.raises(SleepLMError, match=r"embeded.*embedded, finetune, tiny-cpu"):
         load_recipe("embeded")
     path = tmp_path / "r.yaml"
     path.write_text("name: x\nsteps: 1\nstepz: 2\n")

@@ -117,7 +117,8 @@ def test_weights_spread_over_two_processes_give_the_gradients_of_one(
     same(alone, gradients(corpus, tmp_path, 2, shard_weights=True))
 
 
-@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
 def test_a_contrastive_batch_in_parts_has_the_gradients_of_the_whole(
     corpus: Path, tmp_path: Path, processes: int
 ) -> None:
