@@ -1,7 +1,7 @@
 """Training epochs drawn from shards, and batches with their truth.
 
 Captions are rendered when a batch is made, so that wording varies from one visit of an epoch to
-the next; nothing but the stages of all epochs is held in memory.
+the next; nothing but the stage and the weight of each epoch is held in memory.
 """
 
 from __future__ import annotations

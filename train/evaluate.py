@@ -41,9 +41,7 @@ def held_out_nights(
 
     nights = []
     for index, seed in enumerate(seeds):
-        condition, ahi = (("osa", 25.0), ("healthy", 2.0), ("central", 20.0), ("osa", 45.0))[
-            index % 4
-        ]
+        condition, ahi = HELD_OUT_CONDITIONS[index % len(HELD_OUT_CONDITIONS)]
         made = simulate_night(seed, hours=hours, ahi=ahi, condition=condition)
         recording = Recording.from_signals(made.signals, start=made.start)
         nights.append(Night.from_recording(recording, made.scoring, model))

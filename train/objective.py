@@ -21,7 +21,7 @@ from train.distributed import gathered, mean_over_ranks
 if TYPE_CHECKING:
     from sleeplm.model.recoca import ReCoCa
 
-__all__ = ["Batch", "Embeddings", "LossWeights", "Objective", "contrastive_pull", "losses"]
+__all__ = ["Batch", "Embeddings", "LossWeights", "Objective", "contrastive_pull"]
 
 
 @dataclass(frozen=True)
@@ -170,12 +170,6 @@ class Objective(nn.Module):
             ]
         ).sum()
         return parts
-
-
-def losses(model: ReCoCa, batch: Batch, weights: LossWeights) -> dict[str, Tensor]:
-    """The terms of one batch that is a whole step (:class:`Objective`)."""
-    parts: dict[str, Tensor] = Objective(model, weights)(batch)
-    return parts
 
 
 def contrastive_pull(

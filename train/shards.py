@@ -3,7 +3,7 @@
 A shard holds the model input of the house's twelve channels as float16, the stage of each epoch,
 the events, and the typed fields of each epoch's captions as JSON behind an offset table; captions
 are rendered when a batch is made, so that wording can vary from one visit of an epoch to the next.
-Files are mapped, not read: a corpus of any size costs a byte of memory per epoch.
+Files are mapped, not read: a corpus of any size costs about ten bytes of memory per epoch.
 """
 
 from __future__ import annotations
