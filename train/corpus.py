@@ -17,9 +17,10 @@ import torch
 
 from sleeplm.captions import SYSTEMS
 from sleeplm.errors import SleepLMError
-from sleeplm.prompts import EVENT_PHRASES, STAGE_PROMPTS
+from sleeplm.prompts import STAGE_PROMPTS
 from sleeplm.scoring import EPOCH_S, STAGES
 from train.captions import LEVELS, joint_text, render, short_form
+from train.captions.event_wordings import WORDINGS
 from train.captions.mix import TextMix, contrastive_text, left_to_see
 from train.objective import Batch
 from train.shards import Epoch, ShardReader
@@ -71,6 +72,16 @@ EVIDENCE = {
     "arousal": ("EEG_C3_A2", "EEG_C4_A1"),
 }
 DEFAULT_MIX = TextMix()
+#: What a recording of few channels holds: an oximeter, breathing alone, an EEG headband, a Holter.
+ALONE = (
+    ("EEG_C3_A2",),
+    ("EEG_C4_A1",),
+    ("EEG_C3_A2", "EEG_C4_A1", "EOG_L", "EOG_R", "EMG_CHIN"),
+    ("SPO2", "HR"),
+    ("SPO2", "HR", "POS", "THX", "ABD", "AF"),
+    ("THX", "ABD", "AF"),
+    ("ECG",),
+)
 #: Their sign is a matter of wiring; airflow is left out, since its shape upward is measured.
 _FLIPPED = ("ECG", "THX", "ABD")
 
@@ -80,6 +91,7 @@ class Augmentation:
     """How an epoch is changed each time that it is drawn; see the recipes for the meanings."""
 
     channel_dropout: float = 0.0
+    alone: float = 0.0
     gain: float = 0.0
     noise: float = 0.0
     flip: float = 0.0
@@ -101,6 +113,9 @@ class Corpus:
     automatic_weight : float
         How often an epoch that only the automatic scoring knows is drawn, against one that an
         expert scored; 0 leaves such nights out.
+    rare_events : float
+        How much more often, at most, an epoch with a rare kind of event is drawn: by the root of
+        how much rarer its rarest kind is than the most frequent one. 1 draws all alike.
 
     Raises
     ------
@@ -109,16 +124,23 @@ class Corpus:
     """
 
     def __init__(
-        self, paths: Sequence[Path], config: ModelConfig, *, automatic_weight: float = 1.0
+        self,
+        paths: Sequence[Path],
+        config: ModelConfig,
+        *,
+        automatic_weight: float = 1.0,
+        rare_events: float = 1.0,
     ) -> None:
         self.paths = list(paths)
         self._read = ShardReader(config)
-        stages, trust = [], []
+        event_kinds = config.extensions.event_kinds
+        stages, trust, events = [], [], []
         for path in self.paths:
             shard = self._read(path)
             stages.append(shard.stages)
             weight = automatic_weight if shard.scorer == "automatic" else 1.0
             trust.append(np.full(len(shard), weight, np.float32))
+            events.append(shard.kinds_by_epoch(event_kinds))
         self.stages = np.concatenate(stages) if stages else np.zeros(0, np.int8)
         if not len(self.stages):
             raise SleepLMError("the corpus holds no epoch; prepare more nights")
@@ -127,6 +149,8 @@ class Corpus:
         counts = np.bincount(self.stages[self.stages >= 0], minlength=len(STAGES)).astype(float)
         share = np.where(self.stages >= 0, 1 / np.sqrt(counts[self.stages].clip(min=1)), 1e-4)
         share *= np.concatenate(trust)
+        if rare_events > 1 and event_kinds:
+            share *= _rarity(np.concatenate(events), rare_events)
         if not share.sum():
             raise SleepLMError(
                 "no epoch has a weight: only automatic scorings, and automatic_weight is 0"
@@ -145,6 +169,13 @@ class Corpus:
         """``size`` epochs, with replacement; of these only ``rows`` are read and returned."""
         chosen = np.searchsorted(self.weights, rng.random(size)).clip(max=len(self) - 1)
         return [self.epoch(int(chosen[row])) for row in rows or range(size)]
+
+
+def _rarity(there: np.ndarray, most: float) -> np.ndarray:
+    """Factor on the draw of each epoch, 1 to ``most``; ``there`` is bool [n_epochs, kinds]."""
+    counts = there.sum(axis=0)
+    factor = np.sqrt(counts.max(initial=1) / counts.clip(min=1)).clip(1.0, most)
+    return np.where(there, factor, 1.0).max(axis=1)
 
 
 def make_batch(
@@ -205,7 +236,7 @@ def make_batch(
             captions.append(render(fields, SYSTEMS[index]))
             prefixes.append((index, -1))
     phrases = [
-        EVENT_PHRASES[kind][rng.integers(len(EVENT_PHRASES[kind])) if rng.random() < 0.4 else 0]
+        WORDINGS[kind][rng.integers(len(WORDINGS[kind])) if rng.random() < 0.6 else 0]
         for kind in kinds
     ]
     length = config.text_cfg.context_length
@@ -242,7 +273,12 @@ def augment(
     free = np.array([config.input.rule(name).kind == "zscore" for name in montage])
     signals = np.empty(clean.shape, np.float32)
     for row, rng in enumerate(rngs):
-        if rng.random() < augmentation.channel_dropout:
+        if rng.random() < augmentation.alone:
+            kept = ALONE[int(rng.integers(len(ALONE)))]
+            left = present[row] & np.array([name in kept for name in montage])
+            if left.any():  # a channel that this recording lacks cannot stand alone
+                present[row] = left
+        elif rng.random() < augmentation.channel_dropout:
             dropped = rng.choice(len(montage), size=int(rng.integers(1, 5)), replace=False)
             present[row, dropped] = False
         if augmentation.gain:
@@ -296,7 +332,7 @@ def caption_sample(corpus: Corpus, rng: np.random.Generator, size: int) -> Itera
         yield joint_text(epoch.fields, rng, systems=SYSTEMS)
         yield joint_text(epoch.fields, rng, systems=SYSTEMS, levels=LEVELS)
         yield short_form(epoch.fields, rng)
-    for phrases in (*EVENT_PHRASES.values(), *STAGE_PROMPTS.values()):
+    for phrases in (*WORDINGS.values(), *STAGE_PROMPTS.values()):
         yield from phrases
 
 

@@ -112,9 +112,12 @@ class _Run:
         ranks.wait()  # the others read what the first has made
         if not ranks.leads:
             paths = _shards(recipe, out, corpus, say)
-        self.corpus = Corpus(
-            paths, shape, automatic_weight=recipe.corpus.get("automatic_weight", 1.0)
-        )
+        draw = {
+            key: recipe.corpus[key]
+            for key in ("automatic_weight", "rare_events")
+            if key in recipe.corpus
+        }
+        self.corpus = Corpus(paths, shape, **draw)
         say(f"{len(self.corpus)} epochs from {len(paths)} nights")
         if model is None or tokenizer is None:
             if ranks.leads:

@@ -23,7 +23,7 @@ from sleeplm.scoring import EPOCH_S, STAGES, Scoring
 from train.captions import all_epoch_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sleeplm.model.config import InputConfig, ModelConfig
 
@@ -176,6 +176,17 @@ class Shard:
 
     def __len__(self) -> int:
         return len(self.stages)
+
+    def kinds_by_epoch(self, kinds: Sequence[str]) -> np.ndarray:
+        """Which epochs hold a part of an event of which kind, bool [n_epochs, len(kinds)]."""
+        there = np.zeros((len(self), len(kinds)), bool)
+        for code, onset_s, end_s in zip(
+            self._event_kind.tolist(), self._event_onset_s, self._event_end_s, strict=True
+        ):
+            if self._kinds[code] in kinds:
+                first, last = int(onset_s // EPOCH_S), int(np.ceil(end_s / EPOCH_S))
+                there[max(first, 0) : max(last, first + 1), kinds.index(self._kinds[code])] = True
+        return there
 
     def epoch(self, index: int) -> Epoch:
         """Read one epoch from the disk."""
