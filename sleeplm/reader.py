@@ -681,6 +681,16 @@ class SleepLM:
             return reading.stage_probabilities.copy()
         return self.classify(signals, "stage", progress).probabilities
 
+    def event_probabilities(
+        self, signals: np.ndarray, progress: Progress | None = None
+    ) -> np.ndarray | None:
+        """Probability that an epoch holds each of the config's event kinds, float32 [N, K].
+
+        From the event head; None where the weights have none.
+        """
+        probabilities = self._read(signals, progress).event_probabilities
+        return None if probabilities is None else probabilities.copy()
+
     def _prompts(self, name: str) -> Mapping[str, Sequence[str]]:
         released = self.config.tokenizer == "clip"
         if name == "stage":
