@@ -115,6 +115,7 @@ class MeasuredField(BaseModel):
     unit: str
     n_epochs: int
     median: float
+    mean: float | None = None
     low: float
     high: float
     lowest_epoch: int
@@ -220,6 +221,9 @@ class EventList(Artifact):
     outside_sleep: int
     sleep_hours: float
     per_hour: float | None = Field(default=None, description="events in sleep per hour of sleep")
+    mean_duration_s: float | None = Field(default=None, description="of all events that fit")
+    median_duration_s: float | None = None
+    total_duration_s: float | None = None
     by_kind: dict[str, int] = {}
     by_stage: dict[str, int] = {}
     by_position: dict[str, int] = {}

@@ -359,6 +359,7 @@ def _measured(column: _Column) -> MeasuredField:
         unit=FIELDS[column.name].unit,
         n_epochs=len(values),
         median=round(float(np.median(values)), 2),
+        mean=round(float(np.mean(values)), 2),
         low=round(float(values.min()), 2),
         high=round(float(values.max()), 2),
         lowest_epoch=int(column.epochs[values.argmin()]) + 1,
@@ -431,6 +432,7 @@ def _measured_text(facts: NightFacts, field: MeasuredField) -> str:
         return f"{field.label}: {field.median:.{digits}f}{unit} [measured, {place}]"
     text = (
         f"{field.label}: median {field.median:.{digits}f}{unit}, "
+        f"mean {field.mean:.{digits}f}{unit}, "
         f"lowest {field.low:.{digits}f}{unit} ({where(field.lowest_epoch)}), "
         f"highest {field.high:.{digits}f}{unit} ({where(field.highest_epoch)})"
     )

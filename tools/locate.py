@@ -120,6 +120,7 @@ def locate(session: Session, arguments: LocateArguments) -> EventList:
         events=listed,
         reaching_in=reaching,
     )
+    _add_durations(result, inside)
     extremes = _extremes(inside)
     witnessed = Counter(source for event in inside for source in event.also_seen_by)
     thresholds = " and ".join(filter(None, (limits.words(), company.words, _seen(arguments))))
@@ -418,6 +419,15 @@ def _counts(values: Iterable[str]) -> dict[str, int]:
     return dict(Counter(values).most_common())
 
 
+def _add_durations(result: EventList, events: list[FoundEvent]) -> None:
+    """Mean, median and sum of the durations; none where there are no events."""
+    lengths_s = [event.duration_s for event in events]
+    if lengths_s:
+        result.mean_duration_s = round(float(np.mean(lengths_s)), 2)
+        result.median_duration_s = round(float(np.median(lengths_s)), 2)
+        result.total_duration_s = round(float(np.sum(lengths_s)), 2)
+
+
 def _rates(
     in_sleep: list[FoundEvent], sleep: np.ndarray, facts: NightFacts, by: str
 ) -> dict[str, float]:
@@ -580,6 +590,10 @@ def _text(
         longest = extremes[0]
         lines.append(
             f"Longest {durations[0]:.1f} s {place(longest.clock, longest.epoch, longest.stage)}."
+        )
+        lines.append(
+            f"Duration: mean {result.mean_duration_s:.1f} s, median {result.median_duration_s:.1f} "
+            f"s, together {result.total_duration_s:.1f} s."
         )
         if len(extremes) > 1:
             deepest = extremes[1]
