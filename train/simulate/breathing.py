@@ -190,7 +190,7 @@ def place_events(
         weight = length_s * np.array(placement.stage_weight)[stage]
         on_back = np.array([piece[3] for piece in pieces])
         weight = weight * np.where(on_back, placement.supine_weight, 1.0)
-        weight = weight * rng.gamma(1.3, 1.0, len(pieces))
+        weight = weight * rng.gamma(2.0, 1.0, len(pieces))
         allotted = _allot(rng, count - len(events), weight, room)
         for index in np.flatnonzero(allotted):
             events += _fill(
@@ -262,9 +262,9 @@ def _fill(
 ) -> list[RespiratoryEvent]:
     """``count`` events inside one piece, at breath onsets."""
     kinds = rng.choice(4, count, p=np.array(placement.shares) / sum(placement.shares))
-    median_s = np.array([20.0, 18.0, 24.0, 22.0])[kinds] * (1.25 if stage == 4 else 1.0)
+    median_s = np.array([22.0, 18.0, 26.0, 24.0])[kinds] * (1.25 if stage == 4 else 1.0)
     duration_s = np.clip(
-        median_s * np.exp(0.32 * rng.standard_normal(count)), SHORTEST_EVENT_S, LONGEST_EVENT_S - 5
+        median_s * np.exp(0.36 * rng.standard_normal(count)), SHORTEST_EVENT_S, LONGEST_EVENT_S - 5
     )
     spare = length_s - count * (4.0 + SHORTEST_GAP_S) + SHORTEST_GAP_S
     if duration_s.sum() > spare:

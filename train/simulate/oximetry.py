@@ -25,6 +25,11 @@ __all__ = [
 
 LEAST_DROP_PCT = 3.0
 REM = 4
+# How a recorder asks its oximeter: a value every second, or values for a moment (s) once in so
+# many seconds, held in between. Periods and moments as found in the HuGCDN2014 recordings, one
+# steady period for each (14, 14, 17 and 12 of 57 nights).
+POLLS = ((1.0, 1.0), (4.42, 1.15), (5.32, 1.2), (9.2, 2.4), (18.6, 6.0))
+POLL_SHARES = (0.25, 0.19, 0.18, 0.22, 0.16)
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,9 @@ class Circulation:
     """One sleeper's oximetry.
 
     Resting saturation (%), the delay from lung to finger (s), how deep dips are, how far
-    saturation falls in R without apneas (%), how restless it is, and how the oximeter averages
-    and how often it shows a new value (s).
+    saturation falls in R without apneas (%), how restless it is, over how many seconds of pulses
+    the oximeter averages, the highest value it shows, and how the recorder asks it: every
+    ``poll_s`` seconds it takes values for ``live_s`` seconds and holds the last one until then.
     """
 
     resting_pct: float
@@ -65,7 +71,10 @@ class Circulation:
     rem_fall_pct: float = 0.0
     restlessness: float = 1.0
     average_s: int = 4
-    update_s: int = 1
+    return_s: float = 14.0
+    highest_pct: float = 100.0
+    poll_s: float = 1.0
+    live_s: float = 1.0
 
 
 def draw_circulation(
@@ -88,16 +97,20 @@ def draw_circulation(
     rem_fall_pct : float
         Typical depth of falls in R without apneas; 0 for none.
     """
-    drawn_pct = float(np.clip(rng.normal(96.6 - 0.02 * ahi, 1.0), 92.5, 98.5))
+    drawn_pct = float(np.clip(rng.normal(96.7 - 0.025 * ahi, 1.3), 91.0, 98.5))
     drawn_s = float(rng.uniform(13.0, 20.0))
+    poll_s, live_s = POLLS[int(rng.choice(len(POLLS), p=POLL_SHARES))]
     return Circulation(
         drawn_pct if resting_pct is None else resting_pct,
         drawn_s if lag_s is None else lag_s,
-        float(np.exp(0.4 * rng.standard_normal()) * (0.62 + 0.011 * ahi)),
+        float(np.exp(0.4 * rng.standard_normal()) * (0.48 + 0.0135 * ahi)),
         rem_fall_pct,
         float(np.exp(0.3 * rng.standard_normal())),
-        int(rng.integers(2, 9)),
-        int(rng.choice([1, 2, 3, 4, 4, 5])),
+        int(rng.integers(2, 7)),
+        float(rng.uniform(8.0, 18.0)),
+        float(rng.choice([98.0, 98.0, 99.0, 100.0])),
+        poll_s * (float(rng.uniform(0.98, 1.03)) if poll_s > 1 else 1.0),
+        live_s,
     )
 
 
@@ -152,11 +165,16 @@ def saturation(
         + 0.34 * slow_noise(rng, n_seconds, 25.0)
     )
     level = circulation.resting_pct + circulation.restlessness * wander
+    # Breathing that waxes and wanes short of an event moves whoever falls easily.
+    swing = slow_noise(rng, n_seconds, 18.0) * slow_noise(rng, n_seconds, 120.0).clip(-2, 2)
+    level -= 0.45 * circulation.sensitivity * np.abs(uniform_filter1d(swing, 7))
     for event in events:
         begin = event.onset_s + circulation.lag_s
         nadir = event.end_s + circulation.lag_s - rng.uniform(0.0, 3.0)
-        recovered = nadir + rng.uniform(9.0, 24.0)
-        fall_power, rise_power = rng.uniform(1.0, 1.9), rng.uniform(1.0, 2.6)
+        recovered = nadir + float(
+            np.clip(circulation.return_s * np.exp(0.35 * rng.standard_normal()), 4, 30)
+        )
+        fall_power, rise_power = rng.uniform(1.0, 2.4), rng.uniform(1.0, 2.6)
         first, last = max(0, int(begin)), min(n_seconds, int(recovered) + 1)
         if last <= first:
             continue
@@ -168,12 +186,16 @@ def saturation(
         first, last = max(0, int(slow.onset_s)), min(n_seconds, int(slow.end_s))
         place = np.linspace(0, 1, max(last - first, 0))
         level[first:last] -= slow.dip_pct * np.sin(np.pi * place**1.4) ** 1.2
-    # The oximeter averages some seconds of pulses, and shows a new value now and then.
     level = uniform_filter1d(level, circulation.average_s, mode="nearest")
-    shown = level[(second // circulation.update_s * circulation.update_s).astype(int)]
-    if circulation.update_s > 1:  # a new value is ramped over two seconds
-        shown = uniform_filter1d(shown, 2, mode="nearest")
-    return np.asarray(np.clip(np.round(shown), 50, 100))
+    shown = np.minimum(np.round(level), circulation.highest_pct)
+    if circulation.poll_s > 1:
+        # The recorder's own clock slips by some tenths of a second.
+        asked = np.arange(0.0, n_seconds, circulation.poll_s)
+        asked += 0.35 * rng.standard_normal(len(asked)).clip(-2, 2)
+        last = np.searchsorted(asked, second, side="right") - 1
+        live = second - asked[last.clip(0)] < circulation.live_s
+        shown = shown[np.maximum.accumulate(np.where(live, second, 0.0)).astype(int)]
+    return np.asarray(np.clip(shown, 50, 100))
 
 
 def oximeter_faults(
