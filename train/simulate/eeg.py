@@ -40,14 +40,24 @@ STAGE_SPECTRA: tuple[tuple[float, float, float, tuple[Bump, ...]], ...] = (
     (30.3, 2.95, 1.5, ((0.7, 4.2, 0.59), (9.8, 2.6, 0.75), (11.4, 5.1, 0.35))),
     (28.6, 2.72, 4.3, ((0.43, 4.0, 0.75), (9.5, 3.6, 0.33), (22.8, 4.9, 0.51))),
 )
-# Slow changes within a night in dB by stage (W N1 N2 N3 R), in four ranges: SD of falls, of rises.
+# Slow changes within a night in dB by stage (W N1 N2 N3 R), by range: SD of falls, of rises. In
+# W of the UCD patients all bands vary between epochs by 2.3 dB and more, 0.5-1 Hz by 5.7 dB.
 VARIABILITY_DB = {
-    "slowest": ((1.5, 1.0, 0.6, 0.5, 0.8), (4.5, 1.5, 0.8, 0.5, 1.5)),
-    "low": ((3.0, 2.2, 1.8, 1.5, 2.0), (3.2, 1.3, 1.9, 2.0, 2.0)),
-    "ten": ((3.6, 2.0, 2.0, 1.8, 3.2), (3.0, 1.0, 1.2, 1.8, 1.2)),
-    "high": ((2.2, 1.6, 1.4, 0.7, 1.0), (3.4, 1.4, 1.4, 0.7, 1.0)),
+    "whole": ((0.9, 0.6, 0.4, 0.3, 0.4), (1.2, 0.6, 0.4, 0.3, 0.4)),
+    "slowest": ((2.0, 1.0, 0.4, 0.2, 0.8), (5.0, 1.5, 1.2, 0.3, 1.5)),
+    "low": ((3.0, 2.2, 1.2, 0.7, 1.6), (3.2, 1.3, 2.2, 1.1, 1.8)),
+    "theta": ((1.5, 0.8, 0.8, 0.7, 0.8), (1.8, 0.8, 0.8, 0.7, 0.8)),
+    "ten": ((2.4, 2.0, 1.8, 1.4, 2.8), (1.8, 1.0, 1.2, 1.4, 1.2)),
+    "high": ((2.0, 1.6, 1.4, 0.7, 1.0), (2.8, 1.4, 1.4, 0.7, 1.0)),
 }
 VARIABILITY_TAU_S = 90.0
+# Part of a range's changes that comes and goes within seconds: its time constant, its SD against
+# the whole by stage. Slow swings of W come in gusts: half of the real epochs have a kurtosis > 1.7.
+FAST_CHANGES = {
+    "slowest": (4.0, (0.8, 0.5, 0.3, 0.3, 0.3)),
+    "low": (6.0, (0.7, 0.53, 0.53, 0.53, 0.53)),
+    "ten": (4.0, (0.3, 0.4, 0.5, 0.6, 0.5)),
+}
 # How far the ranges rise and fall together (squared share of a common change), by stage. In real
 # W, N2 and R delta and alpha go together (rank correlation of 0.3 to 0.5), in N3 they do not.
 TOGETHER = (0.5, 0.5, 0.6, 0.0, 0.55)
@@ -55,17 +65,24 @@ TOGETHER = (0.5, 0.5, 0.6, 0.0, 0.55)
 # (variety 2): one gain for all; then a curve for wake and one for NREM, of
 # which N1 and R have parts, at these frequencies; then one for each stage.
 KNOT_HZ = np.array([0.5, 1.0, 2.0, 4.0, 8.0, 11.0, 16.0, 24.0, 36.0])
-GAIN_SD_DB = 0.9
-WAKE_SD_DB = np.array([2.2, 1.7, 1.2, 0.9, 1.3, 1.1, 1.2, 1.5, 2.0])
-NREM_SD_DB = np.array([1.5, 1.2, 1.1, 1.0, 1.4, 1.4, 1.5, 1.4, 1.5])
-STAGE_SD_DB = 0.6
+GAIN_SD_DB = 0.5
+WAKE_SD_DB = np.array([2.2, 1.9, 1.35, 0.6, 0.9, 0.9, 0.7, 1.0, 1.7])
+NREM_SD_DB = np.array([1.8, 1.45, 1.0, 0.7, 1.3, 1.25, 1.35, 1.5, 1.6])
+STAGE_SD_DB = 0.4
 # How far a curve's neighbouring knots go together (octaves).
 CURVE_OCTAVES = 1.6
-# Around 22 Hz 12 UCD patients have more than the spectra above (relative to the whole: W 3.5 dB,
-# N3 3.6 to 4.8 dB): added by stage, in those that UCD does not show as in their neighbours.
-BETA_DB = (2.0, 2.4, 2.7, 4.8, 1.2)
 # What eye movements will add to C3 below some 1.5 Hz is in the real spectra of R already.
-REM_EYE_DB = 2.5
+REM_EYE_DB = 1.2
+# Put on the spectra above at KNOT_HZ (dB), so that whole epochs, with drift, arousals, seconds of
+# other stages and the eyes in them, come out as measured: medians of the UCD patients for W, of
+# the one full night for N2 and R; N3 above 16 Hz lies between the two.
+TRIM_DB = (
+    (0.3, -1.3, -1.6, -1.0, 0.0, 0.0, 0.0, 0.0, 0.6),
+    (1.0, 0.0, 0.0, 0.3, 0.0, -0.3, -0.8, -1.6, -1.5),
+    (0.5, 0.5, 0.0, 0.0, -0.6, -0.6, -0.8, -0.8, -0.4),
+    (0.8, 0.2, 0.0, 0.0, -0.8, -0.7, 0.3, 1.0, 0.6),
+    (1.0, 0.9, 0.8, 0.0, -0.9, -0.4, -1.2, -1.4, -1.0),
+)
 # Shares of a rise and of a fall below 4 Hz that a stage keeps. N3 is where slow waves over 75 µV
 # fill a fifth of the epoch, whoever sleeps: who has large ones has more N3, not larger ones in N2.
 SLOW_LIMITS = ((1.0, 1.0), (0.5, 1.0), (0.35, 1.0), (1.0, 0.5), (0.8, 1.0))
@@ -143,7 +160,7 @@ def simulate_brain(
         Where the EEG speeds up.
     variety : float
         Factor on the differences between nights (1 as within one laboratory, 2 as between the UCD
-        recordings); its square root is the factor on the changes within a night.
+        recordings); its fourth root is the factor on the changes within a night.
     age_y : float
         Slow waves shrink, alpha slows and spindles become fewer with age.
     alpha_strength : float
@@ -183,7 +200,7 @@ def simulate_brain(
     common_alpha = _shaped_noise(rng, alpha_amplitude, n) * bursts
 
     arousal = smooth_gate(n, arousals_s, rng.uniform(0.75, 1.25, len(arousals_s)), edge_s=0.5)
-    fast_power = np.tile(np.sqrt(_arousal_power()).astype(np.float32), (n_frames, 1))
+    fast_power = np.tile(np.sqrt(_arousal_power(stage_db[0])).astype(np.float32), (n_frames, 1))
     fast = _shaped_noise(rng, fast_power, n) * arousal
     damped = 1 - 0.35 * np.minimum(arousal, 1)
 
@@ -252,10 +269,11 @@ def _stage_power_db(alpha_hz: float) -> np.ndarray:
             # The alpha peak of W, N1 and R is the sleeper's own.
             at_hz = alpha_hz * centre_hz / 9.6 if 8 < centre_hz < 10 else centre_hz
             row = row + height_db * np.exp(-0.5 * (np.log2(frequency / at_hz) / octaves) ** 2)
-        row = row + BETA_DB[stage] * np.exp(-0.5 * (np.log2(frequency / 22) / 0.35) ** 2)
         row = row + 10 * np.log10(frequency**2 / (frequency**2 + 0.2**2))
         if stage == 4:
             row = row - REM_EYE_DB / (1 + (frequency / 1.6) ** 4)
+        octave = np.log2(np.maximum(frequency, 0.25))
+        row = row + np.interp(octave, np.log2(KNOT_HZ), TRIM_DB[stage])
         row[0] = -90.0
         rows.append(row)
     return np.stack(rows)
@@ -304,13 +322,17 @@ def _alpha_power(stage_db: np.ndarray, alpha_hz: float) -> np.ndarray:
     return 10 ** (stage_db / 10) * band * share
 
 
-def _arousal_power() -> np.ndarray:
-    """Added power of an arousal: alpha and beta over the sleeping background."""
+def _arousal_power(wake_db: np.ndarray) -> np.ndarray:
+    """Added power of an arousal: the sleeper's own fast activity of wake, and more of it.
+
+    3 dB above relaxed wake around 9.5 Hz and 2 dB above 16 Hz, where the muscles of the scalp
+    join in.
+    """
     frequency = np.maximum(FREQUENCY_HZ, 0.1)
-    alpha_db = 14.5 * np.exp(-0.5 * (np.log2(frequency / 9.5) / 0.25) ** 2)
-    beta_db = 10.0 * np.exp(-0.5 * (np.log2(frequency / 20.0) / 0.55) ** 2)
-    power = 10 ** (alpha_db / 10) + 10 ** (beta_db / 10) - 2
-    return np.where(frequency > 4, np.maximum(power, 0.0), 0.0)
+    more_db = 3.0 * np.exp(-0.5 * (np.log2(frequency / 9.5) / 0.4) ** 2)
+    more_db = more_db + 2.0 / (1 + np.exp(-6 * (np.log2(frequency) - 4)))
+    fast = 1 / (1 + np.exp(-8 * (np.log2(frequency) - np.log2(6.5))))
+    return fast * 10 ** ((wake_db + more_db) / 10)
 
 
 def _background_power(stage_db: np.ndarray, element_power: np.ndarray) -> np.ndarray:
@@ -350,6 +372,8 @@ def _changes(
     shape = {
         "slowest": 1 / (1 + np.exp((octave - np.log2(1.2)) * 4)),
         "low": 1 / (1 + np.exp((octave - np.log2(3.2)) * 3)),
+        "whole": np.ones_like(octave),
+        "theta": np.exp(-0.5 * ((octave - np.log2(5.0)) / 0.5) ** 2),
         "ten": np.exp(-0.5 * ((octave - np.log2(10.0)) / 0.55) ** 2),
         "high": 1 / (1 + np.exp(-(octave - np.log2(16.0)) * 4)),
     }
@@ -367,11 +391,14 @@ def _changes(
         rise = _mixture(weights, np.array(rise_db)[:, None])[:, 0]
         noise = slow_noise(rng, n_frames, VARIABILITY_TAU_S / step_s)
         noise = np.sqrt(together) * common + np.sqrt(1 - together) * noise
-        if name == "low":  # delta also swells and fades within seconds
-            noise = 0.85 * noise + 0.53 * slow_noise(rng, n_frames, 6.0 / step_s)
+        if name in FAST_CHANGES:
+            tau_s, shares = FAST_CHANGES[name]
+            part = _mixture(weights, np.array(shares)[:, None])[:, 0]
+            quick = slow_noise(rng, n_frames, tau_s / step_s)
+            noise = np.sqrt(1 - part**2) * noise + part * quick
         # The mean of the skewed noise is taken off: E|x|/2 = 0.4.
         change = np.where(noise > 0, rise, fall) * noise - 0.4 * (rise - fall)
-        total += (np.sqrt(variety) * change).astype(np.float32)[:, None] * shape[name].astype(
+        total += (variety**0.25 * change).astype(np.float32)[:, None] * shape[name].astype(
             np.float32
         )
     return np.exp(total * np.float32(np.log(10) / 10))

@@ -109,7 +109,7 @@ def draw_elements(
 
     even = np.ones(len(seconds))
     for stage in (2, 3):
-        near = 0.25 + 2.2 * depth if stage == 2 else fluctuation
+        near = 0.35 + 2.0 * depth if stage == 2 else np.sqrt(fluctuation)
         add(stage, SLOW_WAVES_PER_MIN[stage], near, "slow")
         add(stage, K_COMPLEXES_PER_MIN[stage], even, "k")
         add(stage, spindle_rate * SPINDLES_PER_MIN[stage], fluctuation, "spindle")
