@@ -6,6 +6,7 @@ here but which of two stated numbers is the larger.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -87,6 +88,9 @@ def compose(
     texts: list[str] = []
     for request in requests:
         text = _COMPOSERS[request.intent](request, results, focus)
+        if request.not_heeded:
+            left_out = join([f"“{word}”" for word in request.not_heeded])
+            text = f"This leaves {left_out} of your question out of account: {text}"
         if request.intent is Intent.RECORDING and span is not None:
             text = f"There are {span.n_epochs} epochs, from {span.start} to {span.end}. {text}"
         if text and text not in texts:
@@ -113,13 +117,37 @@ def _locate(request: Request, results: Results, focus: Focus) -> str:
     first = found[0]
     if isinstance(first, EventList) and first.total == 0:
         return _none_found(request, first)
-    text = _picked(request, first, last) if request.picks else _counted(request, last)
+    if request.statistic:
+        text = _statistic(request, last)
+    else:
+        text = _picked(request, first, last) if request.picks else _counted(request, last)
     if request.unapplied:
         text += (
             f" The limit “{request.unapplied}” was not applied: I can limit by duration, by the "
         )
         text += "lowest SpO2 and by the depth of a fall."
     return text
+
+
+def _statistic(request: Request, found: EventList) -> str:
+    """Mean, median or sum of the durations of the events."""
+    held = {"mean": found.mean_duration_s, "median": found.median_duration_s,
+            "total": found.total_duration_s}  # fmt: skip
+    value = held[request.statistic]
+    what = f"{noun(request.query, found.total)}{_limits(request)}{scope_words(found.scope)}"
+    if value is None:
+        return _none_found(request, found)
+    lead = {"mean": "The mean duration", "median": "The median duration",
+            "total": "The durations together"}[request.statistic]  # fmt: skip
+    verb = "were" if request.statistic == "total" else "was"
+    text = f"{lead} of {found.total} {what} {verb} {value:.1f} s [{found.source}]."
+    longest = max(
+        (e for e in found.evidence if e.kind == "event" and e.epoch), default=None,
+        key=lambda e: e.value or 0.0,
+    )  # fmt: skip
+    if longest is not None and longest.value is not None and found.total > 1:
+        text += f" The longest lasted {longest.value:.1f} s {cite(longest.epoch, longest.clock)}."
+    return _with_source_note(text, found)
 
 
 def _none_found(request: Request, found: EventList) -> str:
@@ -186,7 +214,7 @@ def _counted(request: Request, found: EventList) -> str:
         shown = found.events[:5]
         lead = "They are at" if len(shown) == found.total else "The first are at"
         text += f" {lead} {join([cite(e.epoch, e.clock) for e in shown])}."
-    elif longest is not None and longest.value is not None:
+    elif longest is not None and longest.value:
         text += f" The longest lasted {longest.value:.1f} s {cite(longest.epoch, longest.clock)}."
     return _with_source_note(text, found)
 
@@ -234,6 +262,11 @@ def _quantity(request: Request, results: Results, focus: Focus) -> str:
     if request.suppose:
         return _supposed(request, report)
     sentences = []
+    if request.unapplied:
+        sentences.append(
+            f"How long the saturation was {request.unapplied} is not in the report, which holds "
+            "the time below 90 %."
+        )
     for name in request.quantities:
         if name in ("stage_minutes", "position_minutes"):
             sentences.append(_shares(name, summary, request.focus))
@@ -255,7 +288,10 @@ def _quantity(request: Request, results: Results, focus: Focus) -> str:
         sentences.append(_severity(summary))
     sentences += _rests_on(request, summary)
     if request.wants_margin and report.margin:
-        sentences.append(report.margin)
+        sentences.insert(1, report.margin)
+    if request.wants_share and "t90" in request.quantities and summary.tst.value is not None:
+        total = value_words(summary.tst.value, summary.tst.unit)
+        sentences.append(f"It is a part of {total} of sleep [{summary.tst.source}].")
     sentences += _others_say(request, report)
     if warning := witness_note(summary.scorer["kind"]):
         sentences.append(warning)
@@ -399,13 +435,19 @@ def _measured_part(name: str, found: Description) -> str:
     if found.system == "somatic":
         shares = _position_shares(found) or "not recorded"
         return f"The body position{scope_words(found.scope)} was {shares} [measured]."
-    fields = {"hr_mean": ("ecg_rate_bpm", "hr_mean_bpm"), "hr_min": ("hr_min_bpm", "ecg_rate_bpm"),
+    fields = {"hr_mean": ("hr_mean_bpm", "ecg_rate_bpm"), "hr_min": ("hr_min_bpm", "ecg_rate_bpm"),
               "hr_max": ("hr_max_bpm", "ecg_rate_bpm"), "spo2_mean": ("spo2_mean_pct",),
               "spo2_nadir": ("spo2_min_pct",)}[name]  # fmt: skip
     held = {field.field: field for field in found.measured}
     field = next((held[wanted] for wanted in fields if wanted in held), None)
     if field is None:
         return failed(f"this was not recorded{scope_words(found.scope)}")
+    if name.endswith("mean") and field.mean is not None:
+        what = "SpO2" if name == "spo2_mean" else "heart rate"
+        return (
+            f"The mean {what}{scope_words(found.scope)} was {value_words(field.mean, field.unit)} "
+            f"[measured]; {measured_clause(field)}."
+        )
     if name.endswith("mean"):
         return f"Over the epochs{scope_words(found.scope)}, {measured_clause(field)} [measured]."
     which, value = (
@@ -418,7 +460,15 @@ def _measured_part(name: str, found: Description) -> str:
 
 
 def _describe(request: Request, results: Results, focus: Focus) -> str:
-    return _descriptions(_found(request, results, focus))
+    found = _found(request, results, focus)
+    if request.focus and len(found) == 1 and isinstance(found[0], Description):
+        field = next((f for f in found[0].measured if f.field == request.focus), None)
+        if field is not None:
+            lead = f"{scope_words(found[0].scope).strip()}, {measured_clause(field)} [measured]. "
+            lead = lead.removeprefix(", ")
+            rest = found[0].model_copy(update={"measured": []})
+            return f"{lead[0].upper()}{lead[1:]}{_descriptions([rest])}"
+    return _descriptions(found)
 
 
 def _descriptions(found: list[Any]) -> str:
@@ -616,6 +666,18 @@ def _recording(request: Request, results: Results, focus: Focus) -> str:
     return f"{text}{missing} Stages and events are by the {report.summary.scorer['kind']} scoring."
 
 
+def _rem_periods(request: Request, results: Results, focus: Focus) -> str:
+    (found,) = _found(request, results, focus)
+    if isinstance(found, str) and (held := re.search(r"the (\w+) scoring has (\d+)", found)):
+        plural = "period" if held[2] == "1" else "periods"
+        verb = "is" if held[2] == "1" else "are"
+        return (
+            f"There {verb} {held[2]} REM {plural} [{held[1]}]; REM epochs that lie close together "
+            "belong to one period."
+        )
+    return failed(found) if isinstance(found, str) else _descriptions([found])
+
+
 def _term(request: Request, results: Results, focus: Focus) -> str:
     (found,) = _found(request, results, focus)
     if not isinstance(found, Definition):
@@ -746,6 +808,7 @@ _COMPOSERS: dict[Intent, Callable[[Request, Results, Focus], str]] = {
     Intent.SIMILAR: _similar,
     Intent.THAT_EVENT: _that_event,
     Intent.RECORDING: _recording,
+    Intent.REM_PERIODS: _rem_periods,
     Intent.TERM: _term,
     Intent.NIGHTS: _nights,
     Intent.DISPUTE: _dispute,

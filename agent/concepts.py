@@ -16,6 +16,10 @@ __all__ = ["Figure", "find_figure"]
 
 #: Concept and its words; a longer phrase stands before the words that it hides.
 _CONCEPTS: tuple[tuple[str, str], ...] = (
+    ("left", r"(?:on (?:his|her|their|the) )?left(?: side)?|left lateral"),
+    ("right", r"(?:on (?:his|her|their|the) )?right(?: side)?|right lateral"),
+    ("prone", r"(?:on (?:his|her|their|the) )?(?:stomach|belly|front)|prone"),
+    ("upright", r"upright|sitting(?: up)?"),
     ("not_supine", r"(?:off|not on|away from) (?:his|her|their|the) back|non-? ?supine(?: position)?|not supine|outside (?:the )?supine(?: position)?"),
     ("supine", r"(?:lying |sleeping |was |is )*on (?:his|her|their|the) back|supine(?: position)?|lying face up"),
     ("nrem", r"nrem(?: sleep)?|(?:outside|not in|excluding|other than) rem(?: sleep)?"),
@@ -48,6 +52,7 @@ _CONCEPTS: tuple[tuple[str, str], ...] = (
     ("arousal", r"arousals?|ari"),
     ("plm", r"(?:periodic )?(?:leg|limb) movements?|plms?|plmi"),
     ("severity", r"sever(?:e|ity)|how bad|mild|moderate|class|grade|degree|category"),
+    ("apnea_word", r"(?:obstructive |central )?sleep apnea|[oc]sas?|apneas?|sdb|sleep[- ]disordered breathing|breathing disorder"),
     ("position", r"(?:body |sleep(?:ing)? )?(?:position|posture)s?"),
     ("sleep", r"sleep|asleep|slept|sleeping"),
     ("bed", r"(?:in|of) (?:the )?(?:bed|night|recording)|time in bed|tib|tst|in bed"),
@@ -203,6 +208,10 @@ _FILLERS = frozenset(
         "calculate",
         "find",
         "want",
+        "ever",
+        "lie",
+        "spent",
+        "side",
         "polysomnography",
         "psg",
     ]
@@ -211,6 +220,7 @@ _NEGATED = re.compile(
     r"\b(?:not|no|without|never|except|excluding|other than|n't|instead of|unless|if)\b|n't\b"
 )
 _STAGES = {"rem": "R", "nrem": "NREM", "n1": "N1", "n2": "N2", "n3": "N3"}
+_PLACES = ("supine", "left", "right", "prone", "upright")
 _LEAST_EXPLAINED = 0.8
 
 
@@ -261,6 +271,7 @@ _FRAMES = (
     _Frame(("rdi",), ("rdi",), "sleep amount each _part"),
     _Frame(("odi3", "odi4"), ("odi",), "spo2 sleep amount each"),
     _Frame(("t90",), ("t90",), "amount spo2 share bed"),
+    _Frame(("t90",), ("below_90", "amount share"), "amount share bed sleep spo2", "times lowest apnea_word"),
     _Frame(("t90",), ("below_90", "spo2"), "amount share bed sleep", "times lowest"),
     _Frame(("spo2_nadir",), ("lowest", "spo2"), "bed sleep share amount _part", "times mean below_90"),
     _Frame(("spo2_mean",), ("mean", "spo2"), "bed sleep share _part", "times lowest below_90"),
@@ -269,8 +280,8 @@ _FRAMES = (
     _Frame(("hr_max",), ("highest", "hr"), "bed sleep each _part", "mean lowest"),
     _Frame(("arousal_index",), ("arousal", "each"), "sleep times amount _part", "plm ahi"),
     _Frame(("plm_index",), ("plm", "each"), "sleep times amount", "arousal ahi"),
-    _Frame(("ahi",), ("severity",), "ahi", f"lowest highest {_ANY_STAGE}"),
-    _Frame(("position_minutes",), ("supine not_supine", "amount share"), "sleep bed times total_sleep position", f"ahi each spo2 hr arousal {_ANY_STAGE}"),
+    _Frame(("ahi",), ("severity",), "ahi apnea_word sleep", f"lowest highest {_ANY_STAGE}"),
+    _Frame(("position_minutes",), ("supine not_supine left right prone upright", "amount share sleep"), "sleep bed times total_sleep position amount share", f"ahi each spo2 hr arousal apnea_word latency rdi odi {_ANY_STAGE}"),
 )  # fmt: skip
 
 
@@ -295,17 +306,16 @@ def find_figure(text: str) -> Figure | None:
     if names == ("stage_minutes",):
         focus = stage
     elif names == ("position_minutes",):
-        focus = "supine"
         if "not_supine" in held:
             return None
+        focus = next((name for name in _PLACES if name in held), "")
     elif "_part" in best[1].explains.split():
         if "not_supine" in held:
             if names != ("ahi",) or stage:
                 return None
             names = ("ahi_nonsupine",)
-        when = ({"stage": stage} if stage else {}) | (
-            {"position": "supine"} if "supine" in held else {}
-        )
+        place = next((name for name in _PLACES if name in held), "")
+        when = ({"stage": stage} if stage else {}) | ({"position": place} if place else {})
     return Figure(names, focus, when)
 
 
@@ -332,7 +342,7 @@ def _score(frame: _Frame, held: set[str], n_unknown: int) -> float:
         return 0.0
     explains = set(" ".join((*frame.needs, frame.explains)).split())
     if "_part" in explains:
-        explains |= {*_STAGES, "supine", "not_supine", "position"}
+        explains |= {*_STAGES, *_PLACES, "not_supine", "position"}
     unexplained = len(held - explains)
     explained = len(held & explains)
     # A frame that needs more of the question is the more specific one.

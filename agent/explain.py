@@ -100,6 +100,10 @@ def compare(request: Request, found: list[Any]) -> str:
         return _compare_report(request, report)
     if request.contrast == "position":
         return _compare_positions(found[0])
+    if request.contrast == "kinds":
+        return _compare_kinds(*found[:2])
+    if request.contrast in ("stages", "places"):
+        return _compare_pair(request, found[0])
     descriptions = [a for a in found if isinstance(a, Description)]
     lists = [a for a in found if isinstance(a, EventList)]
     names = _SIDES[request.contrast]
@@ -164,6 +168,53 @@ def _compare_positions(events: EventList) -> str:
         for name, value in rates.items()
     )
     return f"{noun(events.query, 2).capitalize()} by position [{events.source}]: {listed}."
+
+
+def _compare_kinds(one: EventList, other: EventList) -> str:
+    """Two kinds of events, their counts, and which are more."""
+    names = noun(one.query, 2), noun(other.query, 2)
+    text = (
+        f"There were {one.total} {noun(one.query, one.total)} and {other.total} "
+        f"{noun(other.query, other.total)}{scope_words(one.scope)} [{one.source}]: "
+    )
+    if one.total == other.total:
+        text += "as many of one as of the other."
+    else:
+        text += f"more {names[0] if one.total > other.total else names[1]}."
+    if one.per_hour is not None and other.per_hour is not None:
+        text += (
+            f" Per hour of sleep: {one.per_hour:.1f} {names[0]} and {other.per_hour:.1f} "
+            f"{names[1]} [{one.source}]."
+        )
+    if note := witness_note(one.source, one.other_sources):
+        text += f" {note}"
+    return text
+
+
+def _compare_pair(request: Request, events: EventList) -> str:
+    """Events in two stages or positions: counts, rates, and where the rate is higher."""
+    by_count, by_rate = (
+        (events.by_stage, events.per_hour_by_stage)
+        if request.contrast == "stages"
+        else (events.by_position, events.per_hour_by_position)
+    )
+    what = noun(events.query, 2)
+    sides, rates = [], []
+    for name in request.pair:
+        word = stage_word(name)
+        if name not in by_rate and not by_count.get(name):
+            sides.append(f"{word} no sleep")
+            continue
+        hourly = f" ({by_rate[name]:.1f} per hour of sleep there)" if name in by_rate else ""
+        sides.append(f"{word} {by_count.get(name, 0)}{hourly}")
+        rates += [(word, by_rate[name])] if name in by_rate else []
+    text = f"{what[0].upper()}{what[1:]} [{events.source}]: {sides[0]}, {sides[1]}"
+    if len(rates) == 2:
+        (one, first), (other, second) = rates
+        is_same = round(first, 1) == round(second, 1)
+        more = one if first > second else other
+        text += ": the same rate in both" if is_same else f": a higher rate in {more}"
+    return f"{text}."
 
 
 def _compare_rates(first: EventList, second: EventList, names: tuple[str, str]) -> str:

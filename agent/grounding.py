@@ -145,7 +145,8 @@ _PLACE_FIELDS = frozenset(["onset_s", "end_s", "start_s", "epoch", "first_epoch"
                            "lowest_epoch", "highest_epoch"])  # fmt: skip
 _VALUE_FIELDS = frozenset(["value", "median", "low", "high", "first_third", "last_third"])
 _FIELD_UNITS = (
-    ("_pct", "%"), ("percent", "%"), ("per_hour", "/h"), ("_index", "/h"), ("minutes", "min"),
+    ("_pct", "%"), ("percent", "%"), ("per_hour", "/h"), ("per_hour_by_stage", "/h"),
+    ("per_hour_by_position", "/h"), ("_index", "/h"), ("minutes", "min"),
     ("hours", "h"), ("_bpm", "bpm"), ("_ms", "ms"), ("_hz", "hz"), ("_s", "s"),
 )  # fmt: skip
 

@@ -6,7 +6,6 @@ understood stays :attr:`Intent.UNKNOWN` and is said to be so.
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -14,6 +13,8 @@ from typing import Any
 
 from agent import words
 from agent.concepts import find_figure
+from agent.heeded import unheeded
+from agent.spelling import normalised
 from agent.time_expressions import NightSpan, TimeScope, read_stretch, read_time
 from tools.glossary import find_entry
 from tools.vocabulary import MEASURED_ONLY, read_query
@@ -35,6 +36,7 @@ class Intent(StrEnum):
     RECORDING = "recording"
     TERM = "term"
     NIGHTS = "nights"
+    REM_PERIODS = "rem periods"
     ELSEWHERE = "elsewhere"
     DISPUTE = "dispute"
     CAUSE = "cause"
@@ -86,6 +88,12 @@ class Request:
         How far the severity class is from the next.
     scope : str
         ``night`` or ``store``, for similar epochs; ``nights`` for whole nights.
+    statistic : str
+        ``mean``, ``median`` or ``total``: of the events' durations.
+    pair : (str, str)
+        What the contrast ``kinds``, ``stages`` or ``places`` is between.
+    not_heeded : tuple of str
+        Words of the question that change what is asked and that this request leaves out.
     """
 
     intent: Intent
@@ -107,6 +115,7 @@ class Request:
     wants_stage: bool = False
     wants_position: bool = False
     wants_place: bool = False
+    wants_share: bool = False
     contrast: str = ""
     subject: str = ""
     count: int = 1
@@ -115,6 +124,9 @@ class Request:
     rank: int = 0
     epoch: int = 0
     scope: str = "night"
+    statistic: str = ""
+    pair: tuple[str, str] = ("", "")
+    not_heeded: tuple[str, ...] = ()
 
 
 def understand(
@@ -131,7 +143,7 @@ def understand(
     span : NightSpan or None
         The open night, to place bare hours.
     """
-    text = _normalised(question)
+    text = normalised(question)
     if words.GREETING.match(text):
         return [Request(Intent.GREETING)]
     if words.HELP.search(text):
@@ -143,57 +155,11 @@ def understand(
     if words.THANKS.match(text):
         return [Request(Intent.THANKS)]
     requests: list[Request] = []
-    for part in _parts(text):
+    for part in _with_scopes(_parts(text), span):
         last = requests[-1] if requests else previous
         requests += _understand_part(part, last, span, is_continued=bool(requests))
     understood = [request for request in requests if request.intent is not Intent.UNKNOWN]
     return understood or [Request(Intent.UNKNOWN)]
-
-
-def _normalised(question: str) -> str:
-    text = question.lower().strip().replace("’", "'").replace("–", "-").replace("—", " - ")
-    for pattern, plain in words.SPELLINGS:
-        text = re.sub(pattern, plain, text)
-    if re.search(r"\bdesat|\bspo2\b|\boxygen\b|\bsaturation\b", text):
-        # "desaturations below 85" are meant in percent.
-        text = re.sub(
-            r"\b(below|under|less than)\s*(\d{2})(?![\d.:]|\s*(?:%|p|s\b|min))", r"\1 \2 %", text
-        )
-    text = re.sub(r"\b[a-z]{4,}\b", lambda match: _spelled(match[0]), re.sub(r"\s+", " ", text))
-    # A name of a kind that was misspelt, or that another language has, is now in its plain form.
-    for pattern, plain in words.REWORDINGS:
-        text = re.sub(pattern, plain, text)
-    return text
-
-
-def _spelled(word: str) -> str:
-    """A word of the field that this one is a typing slip of, else the word itself."""
-    if word in words.KNOWN_WORDS or word in words.ORDINARY_WORDS:
-        return word
-    if len(word) < 6:
-        # In a short word a changed letter makes another word; only one too few, too many, or two
-        # that changed places are slips.
-        for known in words.KNOWN_WORDS:
-            if word[0] == known[0] and _is_slip(word, known):
-                return known
-        return word
-    near = difflib.get_close_matches(word, words.KNOWN_WORDS, n=1, cutoff=0.86)
-    return near[0] if near else word
-
-
-def _is_slip(word: str, known: str) -> bool:
-    if len(word) == len(known):
-        swapped = [i for i, (a, b) in enumerate(zip(word, known, strict=True)) if a != b]
-        return (
-            len(swapped) == 2
-            and swapped[1] == swapped[0] + 1
-            and word[swapped[0]] == known[swapped[1]]
-            and word[swapped[1]] == known[swapped[0]]
-        )
-    short, long = sorted((word, known), key=len)
-    return len(long) == len(short) + 1 and any(
-        long[:i] + long[i + 1 :] == short for i in range(len(long))
-    )
 
 
 def _parts(text: str) -> list[str]:
@@ -217,10 +183,27 @@ def _parts(text: str) -> list[str]:
     return parts
 
 
+def _with_scopes(parts: list[str], span: NightSpan | None) -> list[str]:
+    """Join a part that only says when or where ("off his back, what is the AHI") to its next."""
+    joined: list[str] = []
+    waiting = ""
+    for part in parts:
+        part = f"{part} {waiting}".strip() if waiting else part
+        scope = read_time(part, span)
+        waiting = (
+            part if (scope.when or scope.not_supine) and not _content_words(scope.rest) else ""
+        )
+        if not waiting or part is parts[-1]:
+            joined.append(part)
+    if waiting and waiting not in joined:
+        joined.append(waiting)
+    return joined
+
+
 def _understand_part(
     text: str, previous: Request | None, span: NightSpan | None, is_continued: bool
 ) -> list[Request]:
-    found = _direct(text, span)
+    found = _heeding(text, _direct(text, span))
     follows = words.FOLLOW.search(text) is not None or is_continued
     bare = words.FOLLOW.sub("", text).strip(" ,")
     if referring := _referring(bare, span):
@@ -235,6 +218,18 @@ def _understand_part(
     return found
 
 
+def _heeding(text: str, requests: list[Request]) -> list[Request]:
+    """The requests, told what of the text they leave out."""
+    checked = [r for r in requests if r.intent in (Intent.LOCATE, Intent.QUANTITY)]
+    if not checked or len(checked) < len(requests):
+        return requests
+    # What one request of the part takes up is heeded.
+    left = [set(unheeded(text, request)) for request in checked]
+    common = set.intersection(*left)
+    missed = tuple(word for word in unheeded(text, checked[0]) if word in common)
+    return [replace(checked[0], not_heeded=missed), *checked[1:]] if missed else requests
+
+
 def _direct(text: str, span: NightSpan | None) -> list[Request]:
     """A part by itself, without the conversation."""
     if asked := _about_terms_and_scorers(text):
@@ -242,6 +237,8 @@ def _direct(text: str, span: NightSpan | None) -> list[Request]:
     if supposed := _supposition(text, span):
         return [supposed]
     time = read_time(text, span)
+    if special := _special(text, time):
+        return [special]
     asks_looks = re.search(r"\b(?:what|how) (?:does|do|did|is|are)\b.*\blooks? like\b", text)
     if words.SIMILAR.search(text) and not asks_looks:
         return [_similar(text, time)]
@@ -262,6 +259,68 @@ def _direct(text: str, span: NightSpan | None) -> list[Request]:
     return requests or [_loosely(text, left, time)]
 
 
+def _special(text: str, time: TimeScope) -> Request | None:
+    """Questions whose words would mean something else to the general rules."""
+    if words.REM_PERIODS.search(text):
+        return Request(Intent.REM_PERIODS)
+    if "rem_period" in time.when and not read_query(time.rest).kinds and not _systems(time.rest):
+        names, _ = _quantities(time.rest)
+        if not names or names == ("rem_latency",):
+            return Request(Intent.DESCRIBE, systems=("stage_event",), when=time.when)
+    if words.SIMILAR.search(text) or words.WHY.search(text):
+        return None
+    if pair := _pair(text):
+        return pair
+    kinds = read_query(time.rest).kinds
+    if not kinds and re.search(r"\bmedian\b", text) and (field := _field_of(time.rest)):
+        return Request(Intent.DESCRIBE, systems=_systems(time.rest), focus=field,
+                       when=time.when or {"stage": "sleep"})  # fmt: skip
+    limit = words.BELOW.search(text)
+    if limit and not kinds and limit["limit"] != "90" and not re.search(
+        r"\b(?:hr|heart|pulse|bpm|beats?)\b", text
+    ) and re.search(r"\b(?:time|minutes?|long|percent\w*|share|fraction|much|proportion|spo2|"
+                    r"saturation|oxygen|sats?)\b|%", text):  # fmt: skip
+        return Request(
+            Intent.QUANTITY, quantities=("t90", "spo2_nadir"), unapplied=limit[0].strip(" %")
+        )
+    if not kinds and re.search(r"\b(?:hr|heart ?rate|pulse|heart)\b", text):
+        for name, pattern in (("hr_max", words.ABOVE_RATE), ("hr_min", words.BELOW_RATE)):
+            if rate := pattern.search(text):
+                return Request(
+                    Intent.QUANTITY, quantities=(name,), when=time.when, wants_place=True,
+                    count=int(rate["limit"]),
+                )  # fmt: skip
+    return None
+
+
+def _pair(text: str) -> Request | None:
+    """ "More hypopneas than apneas", "apneas in N2 vs N3", "hypopneas on the left or right"."""
+    if not words.COMPARE.search(text):
+        return None
+    kinds = read_query(text).kinds
+    for names, pattern in (
+        (("N1", "N2", "N3", "R", "W"), r"n1|n2|n3|rem(?! latency)|wake"),
+        (("supine", "left", "right", "prone", "upright"), r"supine|left|right|prone|upright"),
+    ):
+        held = list(dict.fromkeys(re.findall(rf"\b({pattern})\b", text)))
+        if len(held) == 2 and kinds and not {"rem", "nrem"} >= set(held):
+            pair = tuple({"rem": "R", "wake": "W"}.get(one, one.upper()) for one in held)
+            is_stage = names[0] == "N1"
+            chosen = pair if is_stage else tuple(held)
+            return Request(Intent.COMPARE, contrast="stages" if is_stage else "places",
+                           query=_query_words(kinds), pair=(chosen[0], chosen[1]))  # fmt: skip
+    if match := words.MORE_OF.search(text):
+        sides = [side for side in match.groupdict().values() if side]
+        one, other = (read_query(side).kinds for side in sides[:2])
+        if not one and other and re.fullmatch(r"(?:obstructive|central|mixed)", sides[0].strip()):
+            one = read_query(f"{sides[0]} apnea").kinds
+        if one and other and not set(one) & set(other):
+            return Request(Intent.COMPARE, contrast="kinds",
+                           pair=(_query_words(one), _query_words(other)),
+                           when=read_time(text).when)  # fmt: skip
+    return None
+
+
 def _figure(text: str, span: NightSpan | None) -> Request | None:
     """One figure of the report, told by its concepts in whatever order they stand."""
     stretch = read_stretch(text, span)
@@ -279,6 +338,7 @@ def _figure(text: str, span: NightSpan | None) -> Request | None:
         quantities=names,
         when=when,
         focus=found.focus,
+        wants_share=re.search(r"\b(?:percent\w*|share|fraction|proportion)\b|%", text) is not None,
         wants_place=re.search(r"\b(?:when|where|what time)\b", text) is not None,
     )
 
@@ -315,6 +375,10 @@ def _supposition(text: str, span: NightSpan | None) -> Request | None:
     """A what-if: another lights off or on, or figures without a part of the night."""
     suppose: dict[str, Any] = {}
     left = text
+    for match in words.SHIFT.finditer(text):
+        name = "lights_on" if match["which"] == "on" else "lights_off"
+        suppose[name] = _shifted(match, span)
+        left = left.replace(match[0], " ")
     for match in words.LIGHTS.finditer(text):
         name = "lights_on" if match["which"] == "on" else "lights_off"
         suppose[name] = read_time(f"at {match['time'].strip()}", span).when.get("clock_from")
@@ -334,6 +398,22 @@ def _supposition(text: str, span: NightSpan | None) -> Request | None:
     return Request(Intent.QUANTITY, quantities=chosen, suppose=suppose)
 
 
+def _shifted(match: re.Match[str], span: NightSpan | None) -> str:
+    """Lights an hour later or earlier, counted from the ends of the recording."""
+    counts = {"half an": 0.5, "a quarter of an": 0.25, "a": 1.0, "an": 1.0, "one": 1.0, "two": 2.0,
+              "three": 3.0}  # fmt: skip
+    count = counts.get(match["count"]) or float(match["count"])
+    seconds = (count + (0.5 if match["more"] else 0.0)) * (3600 if match["unit"][0] == "h" else 60)
+    is_later = match["way"] in ("later", "after")
+    if match["which"] == "on":
+        seconds = (span.n_epochs * 30 if span else 0) + (seconds if is_later else -seconds)
+    elif not is_later:
+        seconds = -seconds
+    minutes = round(abs(seconds) / 60)
+    sign = "+" if seconds >= 0 else "-"
+    return f"{sign}{minutes // 60:02d}:{minutes % 60:02d}"
+
+
 def _loosely(text: str, left: str, time: TimeScope) -> Request:
     """A part that names neither a quantity nor a scored kind."""
     systems = _systems(left)
@@ -347,9 +427,15 @@ def _loosely(text: str, left: str, time: TimeScope) -> Request:
         if wanted and wanted not in ("brain", "breathing", "heart", "the brain", "the heart"):
             return Request(Intent.LOCATE, query=wanted, when=time.when)
     if systems and not (systems == ("stage_event",) and asks_summary):
-        return Request(Intent.DESCRIBE, systems=systems, when=time.when)
+        return Request(Intent.DESCRIBE, systems=systems, when=time.when, focus=_field_of(left))
+    if words.SIGNAL_WORDS.fullmatch(re.sub(r"\b(?:any|the|all)\b", "", left).strip(" ?.!")):
+        return Request(Intent.LOCATE, query=left.strip(" ?.!"), when=time.when)
     if asks_summary and not time.when:
         return Request(Intent.SUMMARY)
+    if re.fullmatch(
+        r"(?:\W|any|all|the|how many|list|show|what|which|scored|events?|were|there|are)+", left
+    ) and ("event" in left):
+        return Request(Intent.DESCRIBE, systems=_WHAT_HAPPENED, when=time.when)
     if time.when and (time.is_moment or _says_happen(left) or not _content_words(left)):
         chosen = _ALL if time.is_moment else _WHAT_HAPPENED
         return Request(Intent.DESCRIBE, systems=chosen, when=time.when)
@@ -361,6 +447,8 @@ def _quantity(text: str, time: TimeScope, span: NightSpan | None) -> tuple[Reque
     # "An hour after sleep onset" asks for no latency.
     relative = words.AFTER_ONSET.search(text)
     names, left = _quantities(words.AFTER_ONSET.sub(" ", text))
+    if {"ahi_1a", "ahi_1b"} & set(names) and not words.COMPARE.search(text):
+        names = tuple(name for name in names if name != "ahi")
     left += f" {relative[0]}" if relative else ""
     # "How many arousals in N3" counts arousals, although "how many … N3" could be minutes.
     counts = not re.search(r"\b(?:minutes|hours|how (?:long|much)|percent\w*)\b", text)
@@ -401,6 +489,13 @@ def _named_stage(text: str) -> str:
 
 _ALL = ("stage_event", "brain", "cardiac", "respiratory", "somatic")
 _WHAT_HAPPENED = ("stage_event", "respiratory")
+
+
+def _field_of(text: str) -> str:
+    """The measured field that a text names, for a description to begin with."""
+    return next(
+        (f for f, pattern in words.FIELD_WORDS if re.search(rf"\b(?:{pattern})\b", text)), ""
+    )
 
 
 def _says_happen(text: str) -> bool:
@@ -449,7 +544,9 @@ def _events(text: str, when: dict[str, Any]) -> Request | None:
         "the most" not in text or query.kinds == ("desaturation",)
     ):
         order, picks = "deepest", "most"
-    elif re.search(r"\blast\b(?! (?:hour|third|half))", text):
+    elif re.search(r"\blast\b(?! (?:hour|third|half|on|in|for))", text) and not re.search(
+        r"\b(?:do|did|does|would|how long)\b.*\blast\b(?:$|\W*$| (?:on|in|for|typical|about))", text
+    ):
         picks = "last"
     elif re.search(r"\bfirst\b(?! (?:hour|third|half))", text):
         picks = "first"
@@ -483,12 +580,23 @@ def _events(text: str, when: dict[str, Any]) -> Request | None:
         min_depth_pct=query.min_depth_pct,
         with_event=with_event,
         without_event=without_event,
+        statistic="" if picks else _statistic(text),
         wants_count=re.search(r"\bhow (?:many|often)\b|\bper hour\b|\brate\b", text) is not None,
         wants_stage=words.STAGE_TOO.search(text) is not None,
         wants_position=words.POSITION_TOO.search(text) is not None,
         wants_place=re.search(r"\b(?:when|where|what time|show|list|find|locate)\b", text)
         is not None,
     )
+
+
+def _statistic(text: str) -> str:
+    """Mean, median or sum of the events' durations, where the text asks for one of them."""
+    if words.DEPTH.search(text) or re.search(r"\bper hour\b|\bindex\b|\brate\b", text):
+        return ""
+    chosen = next((name for name, pattern in words.STATISTIC if re.search(pattern, text)), "")
+    if chosen == "total" or (chosen and words.DURATION.search(text)):
+        return chosen
+    return "mean" if words.LASTING.search(text) else ""
 
 
 def _company(text: str) -> tuple[str, str, str]:
@@ -501,6 +609,10 @@ def _company(text: str) -> tuple[str, str, str]:
         kinds = _BREATHING
     if not kinds or any(kind in MEASURED_ONLY for kind in kinds):
         return text, "", ""
+    if kinds == ("desaturation",) and words.LIMIT_OF_FALL.search(text[match.start() :]):
+        # "with desaturations below 85 %" limits the events themselves, which hold their depth.
+        without = words.FALL_OF.sub(" ", text[match.start() :], count=1)
+        return f"{text[: match.start()]} {without}", "", ""
     left = f"{text[: match.start()]} {text[match.end() :]}"
     named = _query_words(kinds)
     how = match["how"]

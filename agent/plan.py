@@ -14,6 +14,7 @@ __all__ = ["BREATHING", "FIRST_OF", "Call", "Result", "Results", "calls_for", "s
 
 BREATHING = "obstructive apnea and central apnea and mixed apnea and hypopnea"
 LIST_LIMIT = 20
+MOST_REM_PERIODS = 12
 MOST_EVENTS = 200
 #: Which tool sections hold a quantity; the artifact holds the whole summary in any case.
 SECTION_OF = {
@@ -249,7 +250,16 @@ def _for_recording(request: Request, results: Results, focus: Any) -> list[Call]
     return [Call("summarize_night", {"sections": ["recording"]})]
 
 
+def _for_rem_periods(request: Request, results: Results, focus: Any) -> list[Call]:
+    # No night has so many: the refusal says how many there are.
+    return [_describe("stage_event", {"rem_period": MOST_REM_PERIODS})]
+
+
 def _for_compare(request: Request, results: Results, focus: Any) -> list[Call]:
+    if request.contrast == "kinds":
+        return [_locate(query, request.when, limit=LIST_LIMIT) for query in request.pair]
+    if request.contrast in ("stages", "places"):
+        return [_locate(request.query, {}, limit=LIST_LIMIT)]
     sides: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         "halves": ({"part": "first_half"}, {"part": "second_half"}),
         "thirds": ({"part": "first_third"}, {"part": "last_third"}),
@@ -345,6 +355,7 @@ _PLANNERS: dict[Intent, Callable[[Request, Results, Any], list[Call]]] = {
     Intent.DESCRIBE: _for_describe,
     Intent.SUMMARY: _for_summary,
     Intent.RECORDING: _for_recording,
+    Intent.REM_PERIODS: _for_rem_periods,
     Intent.COMPARE: _for_compare,
     Intent.EXPLAIN: _for_explain,
     Intent.SIMILAR: _for_similar,

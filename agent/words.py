@@ -7,6 +7,7 @@ All patterns are applied to lower-case text whose spellings :data:`SPELLINGS` ha
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 SYSTEMS: tuple[tuple[str, str], ...] = (
     ("cardiac", r"hearts?|cardiac|ecg|ekg|rmssd|heart ?rate|heart ?beat|pulse|hrv|herz\w*|coraz[oó]n"),
@@ -138,7 +139,19 @@ ORDINARY_WORDS = frozenset(
     ]
 )
 #: Turns of phrase that mean what the rules know under another name; after the spelling.
-REWORDINGS = (
+REWORDINGS: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
+    (r"\bspontaneous arousals?\b", "arousals without any apneas and hypopneas and leg movements"),
+    (r"\b(?:respiratory|breathing|apnea|hypopnea)[- ](?:related |induced |associated )?arousals?\b", "arousals with apneas and hypopneas"),
+    (r"\b(?:leg|limb|plm|plms|movement)[- ](?:movement )?(?:related |induced |associated )?arousals?\b", "arousals with leg movements"),
+    (r"\b(?:turn(?:ed|s)?(?: over)?|chang(?:e|ed|es|ing) (?:his |her |their |the )?(?:body )?(?:position|posture)|roll(?:ed|s)? over)\b", "position change"),
+    (r"\b(?:apnea hypopnea|ahi) (?=events?\b)", "respiratory "),
+    (r"\bobstructive sleep apnea\b(?! (?:events?|index))", "osa"),
+    (r"\bcentral sleep apnea\b", "csa"),
+    (r"\b(?:stopped|stops|stop) breathing\b", "apnea"),
+    (r"\b(?:cycles? of sleep|sleep cycles?|nrem-rem cycles?)\b", "sleep cycles"),
+    (r"\b(?:left|right)(?: side)? lateral\b|\blateral (?:left|right)\b", lambda match: f"on the {'left' if 'left' in match[0] else 'right'} side"),
+    (r"\b(?:on|lying on|sleeping on) (?:his|her|their|the) (?:stomach|belly|front|tummy)\b", "prone"),
+    (r"\b(?:beginning|onset|start) of (?=(?:the )?(?:first|second|third|fourth|last) rem)", "when start "),
     (
         r"\bahi (?:without|excluding|not counting|minus) (?:the )?hypopneas?\b",
         "apnea index",
@@ -232,7 +245,7 @@ SUMMARY = re.compile(
     r"|\banything (?:unusual|remarkable|notable|abnormal|strange|interesting)\b|\bwhat stands out\b"
     r"|\b(?:good|bad|rough|restful|quiet) night\b|\bthe (?:numbers|figures)\s*$|\bmain findings?\b|\bkey (?:numbers|figures|findings)\b"
 )
-WHY = re.compile(r"\b(?:why|what (?:made|makes|broke|breaks|disturbed|disturbs|wakes|woke|caused|causes)|reason|explain|how come|warum|por qu[eé])\b")  # fmt: skip
+WHY = re.compile(r"\b(?:why|what (?:is |was |keeps? |kept )?(?:waking|rousing|disturbing|disrupting|fragmenting|disrupted|disrupts)|what keeps|what (?:made|makes|broke|breaks|disturbed|disturbs|wakes|woke|caused|causes)|reason|explain|how come|warum|por qu[eé])\b")  # fmt: skip
 COMPARE = re.compile(
     r"\b(?:compar\w*|versus|vs\.?|better|worse|more|less|fewer|faster|slower|deeper|lighter|higher"
     r"|lower|differ\w*|than|positional|position[- ]dependent|rem[- ]related|rem[- ]dependent)\b"
@@ -286,7 +299,7 @@ OPEN_SEARCH = re.compile(
     r"|(?:are|is|were|was) there(?: any)?|how many|list)\s+(?:all |the |some |any |me )*(?P<what>.+)"
 )
 SIGNAL_WORDS = re.compile(
-    r"\b(?:spindles?|k-?complex\w*|slow waves?|delta|alpha|theta|sigma|beta|bursts?|eye movements?|rems|"
+    r"\b(?:spindles?|k[- ]?complex\w*|slow waves?|delta|alpha|theta|sigma|beta|bursts?|eye movements?|rems|"
     r"movements?|flow limit\w*|paradox\w*|irregular\w*|shallow|spikes?|twitch\w*|pauses?|waves?|rhythm|"
     r"activity|tone|breathing|flat\w*|noisy|noise|sighs?|crescendo|drops?|rises?|jumps?|saw-?tooth\w*)\b"
 )
@@ -305,12 +318,13 @@ DISPUTE = re.compile(
     r"|\bdisagree\w*\b|\bonly (?:the )?(?:expert|one scor\w+|automatic|model)\b.*\b(?:see|saw|scored|found)\b|\breview first\b"
 )
 MARGIN = re.compile(
-    r"\b(?:how (?:close|far|near)|how many (?:fewer|more|less)|which events|what would|border\w*|move|change|shift|next)\b.*"
-    r"\b(?:severity|class|category|band|mild|moderate|severe|threshold|border\w*)\b|\bborderline\b"
+    r"\b(?:how (?:close|far|near)|how many (?:\w+ )?(?:fewer|more|less)|how much (?:more|less|fewer)|which events|what would|border\w*|move|change|shift|next)\b.*"
+    r"\b(?:severity|class|category|band|mild|moderate|severe|threshold|border\w*)\b|\bborderline\b|\b(?:distance|margin) (?:to|from) (?:the )?(?:next|mild|moderate|severe)"
 )
 WOKE = re.compile(
     r"\b(?:legs?|limbs?|plms?|breath\w*|apneas?)\b.*\b(?:or|and)\b.*\b(?:legs?|limbs?|plms?|breath\w*|apneas?)\b.*\b(?:w[ao]ke\w*|arous\w*)"
     r"|\b(?:w[ao]ke\w*|arous\w*)\b.*\b(?:because of|due to|by|from|with)\b.*\b(?:legs?|limbs?|plms?)\b.*\bor\b"
+    r"|\bwhat (?:is |was |keeps? |kept )?(?:waking|rousing|arousing) |\b(?:cause|reason|trigger)s? (?:of|for|behind) (?:his|her|their|the|all the|these|those) (?:arousals|awakenings)"
     r"|\bwhat (?:woke|wakes|caused the arousals|causes the arousals|triggered the arousals)\b"
 )
 LIGHTS = re.compile(
@@ -320,8 +334,8 @@ LEAVE_OUT = re.compile(
     r"\b(?:without|excluding|leaving out|leave out|except(?: for)?|ignoring|ignore|excluded?|dropping|drop|not counting|minus)\b(?P<rest>.+)$"
 )
 COMPANY = re.compile(
-    r"\b(?P<how>without|with no|(?:had|have|has) no|(?:had|have|has)(?= an? )|not followed by|unrelated to|not (?:caused by|associated with|linked to|during|near)|outside(?: of)?"
-    r"|with|followed by|associated with|caused by|due to|linked to|related to|that go with|during|right after)\s+(?:an?y?\s+|the\s+|scored\s+|other\s+)*(?P<what>[a-z -]+)"
+    r"\b(?P<how>without|with no|(?:had|have|has) no|(?:had|have|has)(?= an? )|not followed by|unrelated to|not (?:caused by|associated with|linked to|related to|due to|during|near|preceded by|accompanied by|from)|independent of|that (?:do|did) not follow|outside(?: of)?|free of|lacking"
+    r"|with|followed by|associated with|caused by|due to|linked to|related to|that go with|that (?:went|goes) with|during|right after|led to|leads? to|leading to|resulted in|resulting in|results? in|causing|caused|accompanied by|coinciding with|preceded by|following|ending in|ended in|ended with|ending with|terminated by|triggered by|because of|after)\s+(?:an?y?\s+|the\s+|scored\s+|other\s+)*(?P<what>[a-z -]+)"
 )
 REM_PERIOD = re.compile(
     r"\b(?P<rank>first|second|third|fourth|fifth|sixth|1st|2nd|3rd|4th|5th|6th|last)\s+(?:rem|r)[- ](?:sleep )?(?:period|episode|phase|cycle|block|bout)s?\b|\brem (?:period|episode) (?:number |no\.? ?)?(?P<number>\d)\b"
@@ -341,4 +355,59 @@ WHY_CALLED = re.compile(
 )
 BEFORE_EVENT = re.compile(
     r"\b(?:right |just |shortly )?before (?:each|every|all|the|an?|any)\s+(?:of the )?(?P<what>[a-z -]+)"
+)
+
+#: Statistics of the durations of events.
+STATISTIC = (
+    ("mean", r"\b(?:mean|average|averaged|avg|on average|typical(?:ly)?|usual(?:ly)?)\b"),
+    ("median", r"\bmedian\b"),
+    (
+        "total",
+        r"\btotal (?:time|duration|length|minutes|seconds)\b|\b(?:time|minutes|seconds) (?:spent )?in (?=(?:\w+ )?\w*pnea)|\b(?:cumulative|summed|together last)\b",
+    ),
+)
+DURATION = re.compile(r"\b(?:duration|length|long|last(?:s|ed|ing)?|seconds|secs|time|minutes)\b")
+LASTING = re.compile(r"\bhow long (?:do|did|does|are|were|was|is)\b")
+DEPTH = re.compile(r"\b(?:depth|nadir|drop|fall|deep|magnitude|how far)\b")
+REM_PERIODS = re.compile(
+    r"\bhow (?:many|often)\b.*\b(?:rem|r)[- ](?:sleep )?(?:period|episode|phase|cycle|block|bout)s?\b"
+    r"|\bhow many (?:times did (?:he|she|they|the patient) (?:go into|enter|reach|have) rem|sleep cycles)\b|^(?:rem periods|sleep cycles)\W*$"
+)
+#: Fields that a description is asked for by name; it then begins with them.
+FIELD_WORDS = (
+    ("ecg_rmssd_ms", r"rmssd|hrv|heart rate variability|variability"),
+    ("spo2_min_pct", r"(?:lowest|minimum|nadir) (?:spo2|oxygen|saturation)"),
+    ("spo2_mean_pct", r"spo2|saturation|oxygen\w*|sats?"),
+    ("thx_rate_bpm", r"(?:breathing|respiratory|respiration) (?:rate|frequency)|breaths"),
+    ("thx_abd_phase_deg", r"paradox\w*|phase|asynchron\w*"),
+    ("af_flatness", r"flat\w*|flow limit\w*"),
+    ("eeg_c3_delta_pct", r"delta"),
+    ("eeg_c3_theta_pct", r"theta"),
+    ("eeg_c3_alpha_pct", r"alpha"),
+    ("eeg_c3_sigma_pct", r"sigma"),
+    ("eeg_c3_beta_pct", r"beta"),
+    ("eog_rem_count", r"(?:rapid )?eye movements?"),
+    ("emg_burst_ratio", r"(?:muscle|emg|chin) (?:tone|activity|bursts?)"),
+    ("ecg_rate_bpm", r"heart ?rate|pulse|hr|beats?"),
+)
+BELOW = re.compile(
+    r"(?:below|under|less than|lower than|beneath|<) ?(?P<limit>[5-9]\d)(?: ?%| ?percent)?(?![\d:]| ?(?:s|sec|seconds|bpm|min|beats))"
+)
+ABOVE_RATE = re.compile(
+    r"\b(?:above|over|exceed\w*|more than|higher than|faster than|>) ?(?P<limit>\d{2,3})\b"
+)
+BELOW_RATE = re.compile(
+    r"\b(?:below|under|less than|lower than|slower than|<) ?(?P<limit>\d{2,3})\b"
+)
+MORE_OF = re.compile(
+    r"\b(?:more|fewer|less)(?: often| frequent)? (?P<one>[a-z -]+?)(?: events?)? (?:than|or|vs\.?|versus|compared (?:to|with)) (?P<other>[a-z -]+)"
+    r"|^(?:how many |number of |the )?(?P<first>[a-z -]+?) (?:vs\.?|versus|compared (?:to|with|against)) (?P<second>[a-z -]+)"
+    r"|\bcompare (?:the )?(?:number of )?(?P<left>[a-z -]+?) (?:and|with|to|vs\.?|versus|against) (?P<right>[a-z -]+)"
+)
+SHIFT = re.compile(
+    r"\blights?[- ](?P<which>off|out|on)\b[^?]*?\b(?P<count>\d+(?:\.\d+)?|an?|one|two|three|half an|a quarter of an) ?(?P<unit>hours?|h|minutes?|mins?)(?: (?P<more>and a half))? (?P<way>later|earlier|sooner|after|before)\b"
+)
+LIMIT_OF_FALL = re.compile(r"\d{1,2}(?:\.\d+)? ?(?:%|percent)")
+FALL_OF = re.compile(
+    r"^.*?\b(?:desaturations?|desats?|(?:spo2|oxygen|saturation) (?:drops?|dips?|falls?)|(?:drops?|falls?) (?:in|of) (?:the )?(?:spo2|oxygen|saturation))\b(?: of)?"
 )
