@@ -44,7 +44,7 @@ STAGE_SPECTRA: tuple[tuple[float, float, float, tuple[Bump, ...]], ...] = (
 # W of the UCD patients all bands vary between epochs by 2.3 dB and more, 0.5-1 Hz by 5.7 dB.
 VARIABILITY_DB = {
     "whole": ((0.9, 0.6, 0.4, 0.3, 0.4), (1.2, 0.6, 0.4, 0.3, 0.4)),
-    "slowest": ((2.0, 1.0, 0.4, 0.2, 0.8), (5.0, 1.5, 1.2, 0.3, 1.5)),
+    "slowest": ((2.5, 1.0, 0.4, 0.2, 0.8), (6.0, 1.5, 1.2, 0.3, 1.5)),
     "low": ((3.0, 2.2, 1.2, 0.7, 1.6), (3.2, 1.3, 2.2, 1.1, 1.8)),
     "theta": ((1.5, 0.8, 0.8, 0.7, 0.8), (1.8, 0.8, 0.8, 0.7, 0.8)),
     "ten": ((2.4, 2.0, 1.8, 1.4, 2.8), (1.8, 1.0, 1.2, 1.4, 1.2)),
@@ -54,7 +54,7 @@ VARIABILITY_TAU_S = 90.0
 # Part of a range's changes that comes and goes within seconds: its time constant, its SD against
 # the whole by stage. Slow swings of W come in gusts: half of the real epochs have a kurtosis > 1.7.
 FAST_CHANGES = {
-    "slowest": (4.0, (0.8, 0.5, 0.3, 0.3, 0.3)),
+    "slowest": (3.0, (0.9, 0.5, 0.3, 0.3, 0.3)),
     "low": (6.0, (0.7, 0.53, 0.53, 0.53, 0.53)),
     "ten": (4.0, (0.3, 0.4, 0.5, 0.6, 0.5)),
 }
@@ -77,10 +77,10 @@ REM_EYE_DB = 1.2
 # other stages and the eyes in them, come out as measured: medians of the UCD patients for W, of
 # the one full night for N2 and R; N3 above 16 Hz lies between the two.
 TRIM_DB = (
-    (0.3, -1.3, -1.6, -1.0, 0.0, 0.0, 0.0, 0.0, 0.6),
+    (0.3, -1.3, -1.6, -0.6, 0.0, 0.0, 1.2, 0.0, -1.5),
     (1.0, 0.0, 0.0, 0.3, 0.0, -0.3, -0.8, -1.6, -1.5),
     (0.5, 0.5, 0.0, 0.0, -0.6, -0.6, -0.8, -0.8, -0.4),
-    (0.8, 0.2, 0.0, 0.0, -0.8, -0.7, 0.3, 1.0, 0.6),
+    (0.8, 0.2, 0.0, 0.4, -0.2, -0.6, 0.6, 1.4, 1.0),
     (1.0, 0.9, 0.8, 0.0, -0.9, -0.4, -1.2, -1.4, -1.0),
 )
 # Shares of a rise and of a fall below 4 Hz that a stage keeps. N3 is where slow waves over 75 µV
@@ -90,6 +90,13 @@ SLOW_LIMITS = ((1.0, 1.0), (0.5, 1.0), (0.35, 1.0), (1.0, 0.5), (0.8, 1.0))
 ALPHA_LIMITS = (1.0, 0.5, 0.6, 1.0, 0.5)
 # Some sleepers have theta and alpha in NREM (4 of 13 UCD recordings: 12-17 dB at 7-9 Hz in N3).
 INTRUSION_SHARE, INTRUSION_DB = 0.25, (1.5, 4.5)
+# Muscles of the scalp at the central leads, by stage: median density in dB re 1 µV²/Hz above
+# 20 Hz, and how it varies in dB: over half a minute, and within a second. In W of the UCD patients
+# one epoch of twenty has 11 dB more at 25-30 Hz than the median one.
+SCALP_MUSCLE_DB = (-6.0, -14.0, -24.0, -26.0, -24.0)
+SCALP_MUSCLE_SD_DB = (4.5, 3.5)
+# The same with a body movement.
+MOVEMENT_MUSCLE_DB = 9.0
 # Seconds over which N3 casts its shadow on the N2 around it.
 DEPTH_S = 240
 
@@ -148,6 +155,7 @@ def simulate_brain(
     age_y: float = 35.0,
     alpha_strength: float = 1.0,
     spindle_rate: float = 1.0,
+    movements_s: Sequence[tuple[float, float]] = (),
 ) -> BrainWaves:
     """EEG of a night.
 
@@ -167,6 +175,8 @@ def simulate_brain(
         Factor on the amplitude of alpha in W: 0 none (one sleeper of ten), 1 usual, 2 much.
     spindle_rate : float
         Factor on how often spindles come.
+    movements_s : sequence of (start_s, end_s)
+        Where the body moves, and the muscles of the scalp with it.
     """
     n = len(seconds) * RATE_HZ
     n_frames = n // HOP + 1
@@ -187,7 +197,7 @@ def simulate_brain(
     background = _background_power(stage_db, elements.power)
     alpha = _alpha_power(stage_db, alpha_hz)
     background = np.maximum(background - alpha, 0.25 * background)
-    alpha *= alpha_strength**2
+    alpha[[0, 1, 4]] *= alpha_strength**2
 
     changes = _changes(rng, weights, variety, depth, frame_s)
     shared, ours = np.sqrt(0.62), np.sqrt(0.38)
@@ -202,8 +212,10 @@ def simulate_brain(
     arousal = smooth_gate(n, arousals_s, rng.uniform(0.75, 1.25, len(arousals_s)), edge_s=0.5)
     fast_power = np.tile(np.sqrt(_arousal_power(stage_db[0])).astype(np.float32), (n_frames, 1))
     fast = _shaped_noise(rng, fast_power, n) * arousal
+    muscle_shape = np.tile(_muscle_shape().astype(np.float32), (n_frames, 1))
     damped = 1 - 0.35 * np.minimum(arousal, 1)
 
+    muscle = _scalp_muscle(rng, weights, n, movements_s)
     event_left = elements.trace(n, "c3")
     event_right = elements.trace(n, "c4")
     channels = []
@@ -212,6 +224,7 @@ def simulate_brain(
         own_alpha = _shaped_noise(rng, alpha_amplitude, n) * bursts
         wave = (shared * common + ours * own) * damped + event * damped
         wave += alpha_gain * (shared * common_alpha + ours * own_alpha) + fast
+        wave += muscle * _shaped_noise(rng, muscle_shape, n)
         channels.append(wave.astype(np.float32))
     # Eye electrodes pick up the frontal EEG: half of it is what the central leads see.
     whole = np.sqrt(power + alpha_power).astype(np.float32)
@@ -220,7 +233,8 @@ def simulate_brain(
     for _ in range(2):
         own = _shaped_noise(rng, whole, n)
         leak = half * common * damped + half * own * damped + half * 0.7 * common_alpha
-        eyes.append(0.8 * leak + elements.trace(n, "eye") * damped + 0.6 * fast)
+        eye = 0.8 * leak + elements.trace(n, "eye") * damped + 0.6 * fast
+        eyes.append(eye + muscle * _shaped_noise(rng, muscle_shape, n))
     return BrainWaves(
         channels[0], channels[1], eyes[0].astype(np.float32), eyes[1].astype(np.float32)
     )
@@ -315,10 +329,10 @@ def _night_character(
 
 
 def _alpha_power(stage_db: np.ndarray, alpha_hz: float) -> np.ndarray:
-    """Power of the alpha rhythm that comes in bursts (W, some in N1 and R) [5, n_frequencies]."""
+    """Power of the alpha that comes in bursts: most of it in W, some in sleep [5, n_frequencies]."""
     frequency = np.maximum(FREQUENCY_HZ, 0.1)
     band = np.exp(-0.5 * (np.log2(frequency / alpha_hz) / 0.2) ** 2)
-    share = np.array([0.8, 0.3, 0.0, 0.0, 0.15])[:, None]
+    share = np.array([0.65, 0.35, 0.35, 0.4, 0.25])[:, None]
     return 10 ** (stage_db / 10) * band * share
 
 
@@ -333,6 +347,34 @@ def _arousal_power(wake_db: np.ndarray) -> np.ndarray:
     more_db = more_db + 2.0 / (1 + np.exp(-6 * (np.log2(frequency) - 4)))
     fast = 1 / (1 + np.exp(-8 * (np.log2(frequency) - np.log2(6.5))))
     return fast * 10 ** ((wake_db + more_db) / 10)
+
+
+def _muscle_shape() -> np.ndarray:
+    """Root of the density of scalp muscle: it rises to 20 Hz and stays, 1 µV²/Hz there."""
+    return 1 / np.sqrt(1 + (14.0 / np.maximum(FREQUENCY_HZ, 0.5)) ** 4)
+
+
+def _scalp_muscle(
+    rng: np.random.Generator,
+    weights: np.ndarray,
+    n: int,
+    movements_s: Sequence[tuple[float, float]],
+) -> np.ndarray:
+    """Amplitude of scalp muscle for every sample, for noise of 1 µV²/Hz above 20 Hz."""
+    level = _mixture(weights, 10 ** (np.array(SCALP_MUSCLE_DB)[:, None] / 10))[:, 0]
+    per_hop = 4
+    n_grid = len(weights) * per_hop
+    step_s = HOP / RATE_HZ / per_hop
+    slow_db, quick_db = SCALP_MUSCLE_SD_DB
+    change = slow_db * slow_noise(rng, n_grid, 30.0 / step_s)
+    change += quick_db * slow_noise(rng, n_grid, 0.8 / step_s)
+    grid_s = np.arange(n_grid) * step_s
+    tonic_db = 10 * np.log10(np.repeat(level, per_hop)) + change
+    at_s = np.arange(n, dtype=np.float32) / np.float32(RATE_HZ)
+    tonic = np.interp(at_s, grid_s, 10 ** (np.minimum(tonic_db, 18.0) / 20))
+    heights = 10 ** ((MOVEMENT_MUSCLE_DB + 4 * rng.standard_normal(len(movements_s))) / 20)
+    moving = smooth_gate(n, movements_s, heights, edge_s=0.3)
+    return np.hypot(tonic, moving).astype(np.float32)
 
 
 def _background_power(stage_db: np.ndarray, element_power: np.ndarray) -> np.ndarray:

@@ -306,7 +306,7 @@ def _record(
     seconds, brain_seconds = moment_stages(rng["brain"], stages)
     brain = simulate_brain(
         rng["brain"], brain_seconds, arousals_s, variety, age_y=age_y,
-        alpha_strength=who.alpha_strength,
+        alpha_strength=who.alpha_strength, movements_s=movements_s,
     )  # fmt: skip
     left, right = eye_movements(rng["eyes"], seconds)
     seen_left, seen_right = eye_spread(rng["eyes"], left, right)

@@ -115,9 +115,9 @@ def arousals_and_movements(
             length_s = float(np.clip(6.5 * np.exp(0.4 * rng.standard_normal()), 3.2, 14.0))
             taken.append((round(at, 2), round(at + length_s, 2)))
     for epoch in np.flatnonzero(wake).tolist():  # restlessness while awake
-        if rng.random() < 0.12:
+        if rng.random() < 0.22:
             at = epoch * 30 + rng.uniform(0, 22)
-            movements.append((at, at + rng.uniform(2, 7)))
+            movements.append((at, at + rng.uniform(1, 7)))
     return sorted(taken), sorted(movements)
 
 
@@ -162,7 +162,8 @@ def with_others(
 
 def sway(rng: np.random.Generator, n: int, movements_s: list[tuple[float, float]]) -> np.ndarray:
     """Slow sway of electrodes and belts during body movements, SD about 60 µV."""
-    gate = smooth_gate(n, movements_s, rng.uniform(30, 90, len(movements_s)), 0.5)
+    heights = np.clip(50 * np.exp(0.5 * rng.standard_normal(len(movements_s))), 15, 160)
+    gate = smooth_gate(n, movements_s, heights, 0.5)
     if not len(movements_s):
         return gate
     band = butter(2, [0.5, 2.5], "bandpass", fs=RATE_HZ, output="sos")
