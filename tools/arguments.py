@@ -17,6 +17,7 @@ __all__ = [
     "CompareArguments",
     "DescribeArguments",
     "ExplainArguments",
+    "IndexRange",
     "LocateArguments",
     "Order",
     "Section",
@@ -112,16 +113,70 @@ class LocateArguments(_Arguments):
     )
 
 
+class IndexRange(_Arguments):
+    """Bounds of one figure of a night, both included."""
+
+    field: Literal["ahi", "odi3", "arousal_index", "tst", "sleep_efficiency", "spo2_nadir"] = Field(
+        description="ahi, odi3, arousal_index (per hour), tst (min), sleep_efficiency (%), "
+        "spo2_nadir (%)"
+    )
+    low: float | None = Field(None, description="at least this")
+    high: float | None = Field(None, description="at most this")
+
+    @model_validator(mode="after")
+    def _some_bound(self) -> IndexRange:
+        if self.low is None and self.high is None:
+            raise ValueError("give low, high or both")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError("low must not be above high")
+        return self
+
+
 class SimilarArguments(_Arguments):
-    """Find epochs or nights that resemble one epoch, a text, or this night. Give exactly one."""
+    """Find epochs or nights that resemble an epoch, an event, a text, or this night.
+
+    Give exactly one of epoch, event, text and night.
+    """
 
     epoch: int | None = Field(None, ge=1, description="number of the epoch to compare with")
+    event: str | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="an event of this night to compare with, in words, e.g. 'obstructive apnea'; "
+        "event_order and event_rank say which of them",
+    )
+    event_order: Order = Field(
+        "longest", description="order in which the events are ranked; deepest = lowest SpO2"
+    )
+    event_rank: int = Field(1, ge=1, le=1000, description="which of them in this order, from 1")
     text: str | None = Field(
         None, min_length=1, max_length=400, description="a description in words to compare with"
     )
     night: bool = Field(False, description="true: find nights that resemble this whole night")
     stage: Literal["W", "N1", "N2", "N3", "R"] | None = Field(
         None, description="only epochs of this sleep stage (R is REM)"
+    )
+    position: Literal["supine", "left", "right", "prone", "upright"] | None = Field(
+        None, description="only epochs in this body position"
+    )
+    with_event: str | None = Field(
+        None, max_length=200, description="only epochs that such an event touches, in words"
+    )
+    without_event: str | None = Field(
+        None, max_length=200, description="only epochs that no such event touches, in words"
+    )
+    min_spo2_pct: float | None = Field(
+        None, gt=0, le=100, description="only epochs whose lowest SpO2 is at least this, in %"
+    )
+    max_spo2_pct: float | None = Field(
+        None, gt=0, le=100, description="only epochs whose lowest SpO2 is at most this, in %"
+    )
+    indices: list[IndexRange] | None = Field(
+        None,
+        max_length=6,
+        description="only nights, or epochs of nights, whose figures lie in these ranges, e.g. "
+        "[{'field': 'ahi', 'low': 15, 'high': 30}]; searches the case store",
     )
     limit: int = Field(5, ge=1, le=50, description="how many results")
     scope: Literal["night", "store"] = Field(
@@ -130,12 +185,25 @@ class SimilarArguments(_Arguments):
 
     @model_validator(mode="after")
     def _one_query(self) -> SimilarArguments:
-        given = [self.epoch is not None, self.text is not None, self.night]
+        given = [
+            self.epoch is not None,
+            self.event is not None,
+            self.text is not None,
+            self.night,
+        ]
         if sum(given) != 1:
-            raise ValueError("give exactly one of epoch, text, or night=true")
+            raise ValueError("give exactly one of epoch, event, text, or night=true")
+        low, high = self.min_spo2_pct, self.max_spo2_pct
+        if low is not None and high is not None and low > high:
+            raise ValueError("min_spo2_pct must not be above max_spo2_pct")
         if self.night:
-            if self.stage is not None:
-                raise ValueError("stage limits epochs; a whole night has no stage")
+            of_epochs = (self.stage, self.position, self.with_event, self.without_event, low, high)
+            if any(value is not None for value in of_epochs):
+                raise ValueError(
+                    "stage, position, events and SpO2 limit epochs; of whole nights use indices"
+                )
+            self.scope = "store"
+        if self.indices:
             self.scope = "store"
         return self
 

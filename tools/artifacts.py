@@ -255,6 +255,7 @@ class Case(BaseModel):
     stage: str | None = None
     position: str | None = None
     events: list[str] = []
+    spo2_min_pct: float | None = Field(default=None, description="lowest SpO2 of the epoch, %")
     similarity: float
     agrees: list[str] = []
     differs: list[str] = []
@@ -267,6 +268,7 @@ class SimilarCases(Artifact):
     query: str
     level: Literal["epochs", "nights"]
     searched: int = Field(description="how many epochs or nights were compared")
+    filters: list[str] = Field(default=[], description="what limits the search, in words")
     hits: list[Case] = []
 
 

@@ -3,6 +3,9 @@
 One folder belongs to one user. Rows carry pseudonyms, epoch numbers and scored facts; no path, name
 or header. Two processes that write one folder corrupt it without a word, so a store is opened for
 writing behind a file lock; readers notice a writer's changes and open the folder again.
+
+Filters are answered by :class:`tools.columns.EpochColumns` in memory, and Chroma is then given the
+rows that are allowed: its own filters on metadata are a hundred times slower.
 """
 
 from __future__ import annotations
@@ -10,8 +13,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -20,20 +24,34 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sleeplm.errors import StoreError
+from sleeplm.scoring import UNSCORED
+from tools.columns import COLUMNS_KEY, CaseFilter, EpochColumns, pack, row_facts
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-__all__ = ["CaseRow", "CaseStore", "Hit"]
+__all__ = ["CaseFilter", "CaseRow", "CaseStore", "Hit"]
 
 LEVELS = ("epochs", "nights")
 #: Chroma takes 5,461 rows at most; a few hundred are fastest and keep memory small.
 BATCH_ROWS = 500
-#: How many rows of the night that is left out a search passes over before it filters.
-SPARE_ROWS = 50
+#: The index is brought up to date and written out after so many rows; Chroma's own 100 and 1,000
+#: halve the speed of indexing (``python -m benchmarks.store``).
+HNSW = {"space": "cosine", "batch_size": 1000, "sync_threshold": 10_000}
+#: An unfiltered search for so many rows costs 6 ms over 100,000; often they hold enough that fit.
+FIRST_LOOK_ROWS = 1000
+#: How many allowed rows a query names at most (SQLite takes 32,766); more are asked in parts.
+NAMED_ROWS = 20_000
 _LOCK_NAME = "writer.lock"
 _GENERATION_NAME = "generation"
-_SCHEMA = 1
+_SCHEMA = 2
+_NO_FILTER = CaseFilter()
+#: Codes of an epoch of which nothing is known.
+NO_CODES = row_facts(stage=UNSCORED, position=None, events=(), spo2_min_pct=None)
+#: Suffixes of a collection while it is rebuilt, and when it is whole but not yet in its place.
+_REBUILDING, _REBUILT = "-rebuilding", "-rebuilt"
+#: Facts of a night's row that are the store's own and no answer.
+_OWN_KEYS = ("night", "epoch", "digest", "made_from", COLUMNS_KEY)
 _SHORTEST_VECTOR = 1e-6
 
 
@@ -41,12 +59,14 @@ _SHORTEST_VECTOR = 1e-6
 class CaseRow:
     """One epoch or night to keep.
 
-    ``facts`` are the few typed fields that explain and filter a hit: stage, position, events …
+    ``facts`` are the few typed fields that explain a hit: stage, position, events …; ``codes`` are
+    those of an epoch that filters read (:func:`tools.columns.row_facts`).
     """
 
     embedding: np.ndarray
     facts: dict[str, str | int | float | bool] = field(default_factory=dict)
     epoch: int | None = None
+    codes: tuple[int, int, int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +108,7 @@ class CaseStore:
         self.dimension = int(dimension)
         self._lock: BaseFileLock | None = None
         self._client: Any = None
+        self._columns: EpochColumns | None = None
         if write:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = self._locked()
@@ -145,6 +166,7 @@ class CaseStore:
         # Its telemetry client logs errors even when it is switched off.
         logging.getLogger("chromadb.telemetry.product.posthog").setLevel(logging.CRITICAL)
         self._generation = self._read_generation()
+        self._columns = None
         try:
             self._client = chromadb.PersistentClient(
                 path=str(self.folder), settings=Settings(anonymized_telemetry=False)
@@ -164,6 +186,8 @@ class CaseStore:
 
     def _collection(self, level: str) -> Any:
         name = self._name(level)
+        if self.writable:
+            self._finish_rebuilding(name)
         existing = {collection.name: collection for collection in self._client.list_collections()}
         expected = {
             "model_id": self.model_id,
@@ -186,7 +210,7 @@ class CaseStore:
                 name,
                 metadata=expected,
                 embedding_function=None,
-                configuration={"hnsw": {"space": "cosine"}},
+                configuration={"hnsw": HNSW},
             )
         others = sorted(
             {
@@ -208,6 +232,7 @@ class CaseStore:
         epochs: Sequence[CaseRow],
         summary: CaseRow,
         *,
+        made_from: str = "",
         progress: Callable[[str, float], None] | None = None,
     ) -> bool:
         """Keep a night; a night that is already kept unchanged costs nothing.
@@ -222,6 +247,9 @@ class CaseStore:
             In order; row i is epoch number i + 1 where a row names none.
         summary : CaseRow
             The night as one row.
+        made_from : str
+            Digest of the recording, scoring and model that the rows come from, for
+            :meth:`known`.
 
         Returns
         -------
@@ -266,13 +294,23 @@ class CaseStore:
                 ids=[night],
                 embeddings=[night_vector],
                 metadatas=[
-                    {**summary.facts, "night": night, "n_epochs": len(ids), "digest": digest}
+                    {
+                        **summary.facts,
+                        "night": night,
+                        "n_epochs": len(ids),
+                        "digest": digest,
+                        "made_from": made_from,
+                        COLUMNS_KEY: pack(numbers, [row.codes or NO_CODES for row in epochs]),
+                    }
                 ],
             )
         return True
 
     def remove(self, night: str) -> int:
         """Remove a night from every collection in the folder, also those of other models.
+
+        Nothing of it stays in the folder's files: the rows are overwritten before they are deleted,
+        the index and the log are written anew, and the database's free pages are given up.
 
         Returns
         -------
@@ -281,14 +319,111 @@ class CaseStore:
         """
         self._require_writer()
         gone = 0
+        touched: list[str] = []
         with self._changing():
             for collection in self._client.list_collections():
                 bare = self._client.get_collection(collection.name, embedding_function=None)
                 ids = bare.get(where={"night": night}, include=[])["ids"]
+                if not ids:
+                    continue
+                neutral = _neutral_vector(bare)
                 for start in range(0, len(ids), BATCH_ROWS):
-                    bare.delete(ids=ids[start : start + BATCH_ROWS])
+                    part = ids[start : start + BATCH_ROWS]
+                    # A deleted vector stays in the index's file until its place is used again.
+                    bare.update(ids=part, embeddings=[neutral] * len(part))
+                    bare.delete(ids=part)
                 gone += len(ids)
+                touched.append(collection.name)
+            if touched:
+                self._purge(touched)
         return gone
+
+    def _purge(self, names: Sequence[str]) -> None:
+        """Have Chroma write out the index and empty its log, then give up free pages."""
+        for name in names:
+            self._client.get_collection(name, embedding_function=None).modify(
+                configuration={"hnsw": {"batch_size": 2, "sync_threshold": 2}}
+            )
+        self._reopen()  # a collection that is loaded keeps the thresholds that it began with
+        for name in names:
+            bare = self._client.get_collection(name, embedding_function=None)
+            neutral = _neutral_vector(bare)
+            for _ in range(3):
+                bare.upsert(ids=["purge"], embeddings=[neutral], metadatas=[{"night": "purge"}])
+                bare.delete(ids=["purge"])
+            thresholds = {key: HNSW[key] for key in ("batch_size", "sync_threshold")}
+            bare.modify(configuration={"hnsw": thresholds})
+        self._client.close()
+        with suppress(sqlite3.OperationalError):  # a reader that searches just now holds the file
+            database = sqlite3.connect(self.folder / "chroma.sqlite3")
+            database.execute("VACUUM")
+            database.close()
+        self._open()
+
+    def rebuild(self, progress: Callable[[str, float], None] | None = None) -> int:
+        """Build the index anew from the rows of the nights that are kept completely.
+
+        For an index that has grown slow or was damaged in part; no recording is needed. A
+        rebuilding that is cut off leaves the store as it was.
+
+        Returns
+        -------
+        int
+            How many rows the new index holds.
+        """
+        self._require_writer()
+        whole = set(self.nights())
+        kept = 0
+        with self._changing():
+            for level in LEVELS:
+                old, name = self._collections[level], self._name(level)
+                new = self._client.create_collection(
+                    name + _REBUILDING,
+                    metadata=old.metadata,
+                    embedding_function=None,
+                    configuration={"hnsw": HNSW},
+                )
+                total = max(old.count(), 1)
+                for start in range(0, total, BATCH_ROWS):
+                    rows = old.get(
+                        include=["embeddings", "metadatas"], limit=BATCH_ROWS, offset=start
+                    )
+                    chosen = [
+                        i for i, facts in enumerate(rows["metadatas"]) if facts["night"] in whole
+                    ]
+                    if chosen:
+                        new.add(
+                            ids=[rows["ids"][i] for i in chosen],
+                            embeddings=[rows["embeddings"][i] for i in chosen],
+                            metadatas=[rows["metadatas"][i] for i in chosen],
+                        )
+                    kept += len(chosen)
+                    if progress is not None:
+                        progress(f"rebuilding {level}", min(1.0, (start + BATCH_ROWS) / total))
+                new.modify(name=name + _REBUILT)
+                self._client.delete_collection(name)
+                self._finish_rebuilding(name)
+                self._collections[level] = self._client.get_collection(
+                    name, embedding_function=None
+                )
+        return kept
+
+    def _finish_rebuilding(self, name: str) -> None:
+        """Drop a half-built index; put a whole one whose place is free into it."""
+        names = {collection.name for collection in self._client.list_collections()}
+        if name + _REBUILDING in names:
+            self._client.delete_collection(name + _REBUILDING)
+        if name + _REBUILT not in names:
+            return
+        if name in names:
+            self._client.delete_collection(name)
+        whole = self._client.get_collection(name + _REBUILT, embedding_function=None)
+        whole.modify(name=name)
+
+    def _reopen(self) -> None:
+        self._client.close()
+        self._client = None
+        self._open()
 
     def _vector(self, embedding: np.ndarray, name: str) -> np.ndarray:
         vector = np.asarray(embedding, dtype=np.float32)
@@ -316,6 +451,23 @@ class CaseStore:
         self._refresh()
         return int(self._collections[level].count())
 
+    def known(self) -> dict[str, str]:
+        """Night → digest of what it was made from, of the nights that are kept completely."""
+        self._refresh()
+        held = self._collections["nights"].get(include=["metadatas"])
+        return {
+            night: str(facts.get("made_from", ""))
+            for night, facts in zip(held["ids"], held["metadatas"], strict=True)
+        }
+
+    def columns(self) -> EpochColumns:
+        """Typed facts of all epochs, read once for each change of the store."""
+        self._refresh()
+        if self._columns is None:
+            held = self._collections["nights"].get(include=["metadatas"])
+            self._columns = EpochColumns(zip(held["ids"], held["metadatas"], strict=True))
+        return self._columns
+
     def search(
         self,
         embedding: np.ndarray,
@@ -324,7 +476,7 @@ class CaseStore:
         level: str = "epochs",
         exclude_night: str | None = None,
         exclude: Sequence[tuple[str, int]] = (),
-        filters: dict[str, Any] | None = None,
+        filters: CaseFilter = _NO_FILTER,
     ) -> list[Hit]:
         """The nearest rows by cosine similarity, nearest first.
 
@@ -337,61 +489,72 @@ class CaseStore:
             A night that is no answer.
         exclude : sequence of (night, epoch number)
             Epochs that are no answer, such as the query and its neighbours.
-        filters : dict or None
-            Facts that must be equal, e.g. ``{"stage": "N3"}``.
+        filters : CaseFilter
+            Which rows may be found.
 
         Raises
         ------
         StoreError
-            An embedding of another length or without direction, or an unknown level.
+            An embedding of another length or without direction, an unknown level, or a filter of
+            epochs on nights.
         """
         if level not in LEVELS:
             raise StoreError(f"level {level!r} is not known; use epochs or nights")
         vector = self._vector(embedding, "query")
-        self._refresh()
-        collection = self._collections[level]
-        conditions: list[dict[str, Any]] = [{key: value} for key, value in (filters or {}).items()]
-        barred = set(exclude)
+        columns = self.columns()
+        if level == "nights":
+            if filters.limits_epochs:
+                raise StoreError("a whole night has no stage, position, event or SpO2 to filter by")
+            ids = np.array(columns.names, dtype=object)
+            mask = np.array(
+                [
+                    name != exclude_night and filters.allows_night(facts)
+                    for name, facts in zip(columns.names, columns.night_facts, strict=True)
+                ],
+                dtype=bool,
+            )
+        else:
+            ids = columns.ids
+            mask = columns.allowed(filters, exclude_night, exclude)
+        return self._nearest(level, vector, limit, ids, mask)
 
-        def allowed(hits: list[Hit]) -> list[Hit]:
-            return [
-                hit
-                for hit in hits
-                if hit.night != exclude_night and (hit.night, hit.epoch) not in barred
-            ][:limit]
-
-        # A filter costs Chroma far more than rows too many, so the night is left out afterwards
-        # as long as that leaves enough.
-        spare = SPARE_ROWS if exclude_night is not None else 0
-        hits = allowed(self._query(collection, vector, limit + len(exclude) + spare, conditions))
-        if len(hits) < limit and exclude_night is not None:
-            conditions = [*conditions, {"night": {"$ne": exclude_night}}]
-            hits = allowed(self._query(collection, vector, limit + len(exclude), conditions))
-        return hits
-
-    def _query(
-        self, collection: Any, vector: np.ndarray, limit: int, conditions: list[dict[str, Any]]
+    def _nearest(
+        self, level: str, vector: np.ndarray, limit: int, ids: np.ndarray, mask: np.ndarray
     ) -> list[Hit]:
-        where = {"$and": conditions} if len(conditions) > 1 else next(iter(conditions), None)
+        """The nearest of the rows that ``mask`` allows."""
+        fit = ids[mask].tolist()
+        if not fit:
+            return []
+        collection = self._collections[level]
+        ranked: list[tuple[float, str]] = []
+        # Where most rows are allowed, the first look brings enough of them.
+        if len(fit) > min(NAMED_ROWS, len(ids) // 4):
+            allowed = set(fit)
+            look = limit if len(fit) == collection.count() else max(FIRST_LOOK_ROWS, limit)
+            ranked = [one for one in self._query(collection, vector, look) if one[1] in allowed]
+        if len(ranked) < min(limit, len(fit)):
+            ranked = []
+            for start in range(0, len(fit), NAMED_ROWS):
+                part = fit[start : start + NAMED_ROWS]
+                ranked += self._query(collection, vector, limit, part)
+            ranked.sort()
+        ranked = ranked[:limit]
+        held = collection.get(ids=[row for _, row in ranked], include=["metadatas"])
+        facts_of = dict(zip(held["ids"], held["metadatas"], strict=True))
+        return [_hit(facts_of[row], 1.0 - distance) for distance, row in ranked if row in facts_of]
+
+    @staticmethod
+    def _query(
+        collection: Any, vector: np.ndarray, limit: int, ids: list[str] | None = None
+    ) -> list[tuple[float, str]]:
+        """Distance and id of the nearest rows; facts are read later, for the few that are kept."""
         found = collection.query(
             query_embeddings=[vector],
+            ids=ids,
             n_results=min(limit, max(collection.count(), 1)),
-            where=where,
-            include=["metadatas", "distances"],
+            include=["distances"],
         )
-        return [
-            Hit(
-                night=str(facts["night"]),
-                epoch=int(facts["epoch"]) if "epoch" in facts else None,
-                similarity=1.0 - float(distance),
-                facts={
-                    key: value
-                    for key, value in facts.items()
-                    if key not in ("night", "epoch", "digest")
-                },
-            )
-            for facts, distance in zip(found["metadatas"][0], found["distances"][0], strict=True)
-        ]
+        return list(zip(found["distances"][0], found["ids"][0], strict=True))
 
     # ── readers and a writer ─────────────────────────────────────────────────────────────────
     def _read_generation(self) -> str:
@@ -405,6 +568,7 @@ class CaseStore:
             yield
         finally:
             known = self._read_generation()
+            self._columns = None
             self._generation = str(int(known) + 1 if re.fullmatch(r"\d+", known) else 1)
             (self.folder / _GENERATION_NAME).write_text(self._generation)
 
@@ -412,9 +576,23 @@ class CaseStore:
         if self._client is None:
             raise StoreError(f"{self.folder}: this store was closed; open it again")
         if not self.writable and self._read_generation() != self._generation:
-            self._client.close()
-            self._client = None
-            self._open()
+            self._reopen()
+
+
+def _hit(facts: dict[str, Any], similarity: float) -> Hit:
+    return Hit(
+        night=str(facts["night"]),
+        epoch=int(facts["epoch"]) if "epoch" in facts else None,
+        similarity=similarity,
+        facts={key: value for key, value in facts.items() if key not in _OWN_KEYS},
+    )
+
+
+def _neutral_vector(collection: Any) -> np.ndarray:
+    """A unit vector of the collection's length that tells nothing."""
+    vector = np.zeros(int((collection.metadata or {})["dimension"]), np.float32)
+    vector[0] = 1.0
+    return vector
 
 
 def _digest(

@@ -9,6 +9,7 @@ import pytest
 
 from tools.artifacts import SimilarCases
 from tools.cases import index_night, open_store
+from tools.columns import CaseFilter
 from tools.session import Session
 
 
@@ -94,4 +95,143 @@ def test_only_pseudonyms_and_few_facts_are_kept(two_nights: Any) -> None:
     session, first, _second = two_nights
     hit = session.store.search(first.embeddings()[0], 1)[0]
     assert hit.night.startswith("night-")
-    assert set(hit.facts) == {"stage", "position", "events", "clock"}
+    assert set(hit.facts) == {"stage", "position", "events", "clock", "spo2_min_pct"}
+
+
+def test_events_positions_and_saturation_limit_the_search(ask: Any) -> None:
+    # By hand: apneas touch epochs 4, 20-21, 31, 101-103, 144-145 (obstructive) and 41 (central).
+    found = ask("find_similar", epoch=60, with_event="apnea", limit=20).artifact
+    assert {hit.epoch for hit in found.hits} == {4, 20, 21, 31, 41, 101, 102, 103, 144, 145}
+    assert found.filters == ["with obstructive apneas or central apneas or mixed apneas"]
+    without = ask("find_similar", epoch=33, without_event="apnea", limit=50).artifact
+    assert not {hit.epoch for hit in without.hits} & {4, 20, 21, 31, 41}
+    left = ask("find_similar", epoch=60, position="left", limit=3).artifact
+    assert [hit.epoch for hit in left.hits] == [121, 122, 123]
+    # SpO2 is 96 % but in epoch 184 (from 5510 s), where it falls to 80 %.
+    low = ask("find_similar", epoch=150, max_spo2_pct=85, limit=5).artifact
+    assert [(hit.epoch, hit.spo2_min_pct) for hit in low.hits] == [(184, 80.0), (185, 80.0)]
+    assert "lowest SpO2 80.0 % against 96.0 %" in low.hits[0].differs
+    assert ask("find_similar", epoch=150, min_spo2_pct=90, max_spo2_pct=95).artifact.hits == []
+
+
+def test_an_event_is_compared_by_the_epochs_that_it_touches(ask: Any) -> None:
+    # The longest apnea, 3010-3068 s, lies in epochs 101 (20 s), 102 (30 s) and 103 (8 s).
+    found = ask("find_similar", event="obstructive apnea", limit=6).artifact
+    assert "58.0 s" in found.query
+    assert {hit.epoch for hit in found.hits} == {98, 97, 96, 106, 107, 108}
+    shortest = ask("find_similar", event="obstructive apnea", event_order="shortest", limit=2)
+    assert {hit.epoch for hit in shortest.artifact.hits} == {17, 24}
+    beyond = ask("find_similar", event="obstructive apnea", event_rank=9)
+    assert beyond.artifact.error == "try_again"
+    assert "from 1 to 5" in beyond.content
+    none = ask("find_similar", event="mixed apnea")
+    assert none.artifact.error == "cannot"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "allowed"),
+    [
+        ({}, "exactly one of epoch, event, text, or night=true"),
+        ({"epoch": 5, "text": "deep sleep"}, "exactly one of"),
+        ({"epoch": 9999}, "from 1 to 240"),
+        ({"epoch": 0}, "greater than or equal to 1"),
+        ({"epoch": 5, "with_event": "happiness"}, "must name scored events"),
+        ({"epoch": 5, "with_event": "spindles"}, "must name scored events"),
+        ({"epoch": 5, "min_spo2_pct": 95, "max_spo2_pct": 90}, "must not be above"),
+        ({"night": True, "position": "left"}, "of whole nights use indices"),
+        ({"night": True, "indices": [{"field": "age", "low": 50}]}, "'ahi', 'odi3'"),
+        ({"night": True, "indices": [{"field": "ahi"}]}, "give low, high or both"),
+        ({"epoch": 5, "stage": "N4"}, "'W', 'N1', 'N2', 'N3' or 'R'"),
+        ({"epoch": 5, "limit": 500}, "less than or equal to 50"),
+        ({"epoch": 5, "colour": "red"}, "not permitted"),
+    ],
+)
+def test_wrong_arguments_come_back_with_what_is_allowed(
+    ask: Any, arguments: dict[str, Any], allowed: str
+) -> None:
+    message = ask("find_similar", **arguments)
+    assert (message.status, message.artifact.error) == ("error", "try_again")
+    assert allowed in message.content
+
+
+def test_what_was_not_recorded_cannot_limit_a_search(hand_made: Any) -> None:
+    bare = hand_made.night(hand_made.scoring(), HR=hand_made.signals()["HR"])
+    session = Session.of(bare)
+    for arguments in ({"max_spo2_pct": 85}, {"position": "left"}):
+        message = hand_made.call(session, "find_similar", epoch=5, **arguments)
+        assert message.artifact.error == "cannot"
+        assert "not recorded" in message.content
+
+
+def test_a_plain_search_makes_no_scoring(hand_made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    night = hand_made.night(None)
+    monkeypatch.setattr(
+        type(night), "scoring_from", lambda self, choice: pytest.fail("a scoring was made")
+    )
+    found = hand_made.call(Session.of(night), "find_similar", epoch=100, limit=2).artifact
+    assert {hit.epoch for hit in found.hits} == {97, 103}
+
+
+def test_nights_and_their_epochs_are_found_by_index_ranges(two_nights: Any, hand_made: Any) -> None:
+    session, _first, second = two_nights
+    # Both nights have an AHI of 4.2/h.
+    within = [{"field": "ahi", "low": 4.0, "high": 5.0}]
+    outside = [{"field": "ahi", "low": 5.0}]
+    found = hand_made.call(session, "find_similar", night=True, indices=within).artifact
+    assert [hit.night for hit in found.hits] == [second.id]
+    assert hand_made.call(session, "find_similar", night=True, indices=outside).artifact.hits == []
+    epochs = hand_made.call(session, "find_similar", epoch=100, indices=within, limit=2).artifact
+    assert {hit.night for hit in epochs.hits} == {second.id}
+    assert "ahi 4 to 5 /h" in epochs.text
+
+
+def test_filters_of_the_store_agree_with_those_of_the_night(
+    two_nights: Any, hand_made: Any
+) -> None:
+    session, _first, second = two_nights
+    other = Session.of(second, session.store)
+    asked = {"position": "left", "with_event": "apnea or hypopnea", "limit": 50}
+    here = hand_made.call(other, "find_similar", text="towards 150", **asked).artifact
+    stored = hand_made.call(session, "find_similar", text="towards 150", scope="store", **asked)
+    theirs = [hit.epoch for hit in stored.artifact.hits if hit.night == second.id]
+    assert theirs == [hit.epoch for hit in here.hits]
+    # The apnea at 4300-4325 s and the hypopnea at 5500-5522 s, over an epoch's edge each.
+    assert set(theirs) == {144, 145, 184, 185}
+
+
+def test_one_users_nights_are_never_found_by_another(hand_made: Any, tmp_path: Any) -> None:
+    mine = hand_made.night(hand_made.scoring())
+    signals = {**hand_made.signals(), "SPO2": np.full(240 * 1920, 91.0, np.float32)}
+    theirs = hand_made.night(hand_made.scoring(), **signals)
+    for user, night in (("anna", mine), ("bert", theirs)):
+        with open_store(tmp_path, night.model, write=True, user=user) as store:
+            index_night(store, Session.of(night))
+    with open_store(tmp_path, mine.model, user="anna") as store:
+        assert store.nights() == [mine.id]
+        hits = store.search(theirs.embeddings()[7], 500, filters=CaseFilter(position="left"))
+        assert {hit.night for hit in hits} == {mine.id}
+        found = hand_made.call(Session.of(mine, store), "find_similar", night=True).artifact
+        assert found.hits == []
+        # Two may write at one time, since nothing is shared.
+        with open_store(tmp_path, mine.model, write=True, user="bert") as other:
+            assert other.nights() == [theirs.id]
+    names = b"".join(path.name.encode() for path in tmp_path.rglob("*"))
+    assert b"anna" not in names
+
+
+def test_a_kept_night_is_not_read_by_the_model_again(
+    two_nights: Any, hand_made: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night = hand_made.night(hand_made.scoring())
+    with open_store(tmp_path, night.model, write=True) as store:
+        assert index_night(store, Session.of(night))
+        again = hand_made.night(hand_made.scoring())
+        monkeypatch.setattr(type(again), "embeddings", lambda self: pytest.fail("read again"))
+        assert not index_night(store, Session.of(again))
+        monkeypatch.undo()
+        # Another scoring of the same night makes other facts.
+        restaged = hand_made.night(hand_made.scoring(stages=("N2",) * 240))
+        assert index_night(store, Session.of(restaged))
+        assert store.nights() == [night.id]
+        found = store.search(night.embeddings()[3], 50, filters=CaseFilter(stage="R"))
+        assert found == []

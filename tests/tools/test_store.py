@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from sleeplm.errors import StoreError
+from tools.columns import CaseFilter, row_facts
 from tools.store import CaseRow, CaseStore
 
 DIMENSION = 8
@@ -17,7 +18,8 @@ DIMENSION = 8
 
 def rows(seed: int, count: int, stage: str = "N2") -> list[CaseRow]:
     vectors = np.random.default_rng(seed).normal(size=(count, DIMENSION))
-    return [CaseRow(vector, {"stage": stage}) for vector in vectors]
+    codes = row_facts(stage=stage, position="left", events=("hypopnea",), spo2_min_pct=91.5)
+    return [CaseRow(vector, {"stage": stage}, codes=codes) for vector in vectors]
 
 
 def put(store: CaseStore, night: str, seed: int, count: int = 12, stage: str = "N2") -> bool:
@@ -74,13 +76,13 @@ def test_excluded_epochs_nights_and_filters_hold(folder: Path) -> None:
         assert {hit.night for hit in store.search(query, 20, exclude_night="night-a")} == {
             "night-b"
         }
-        assert {hit.facts["stage"] for hit in store.search(query, 20, filters={"stage": "R"})} == {
-            "R"
-        }
+        assert {
+            hit.facts["stage"] for hit in store.search(query, 20, filters=CaseFilter(stage="R"))
+        } == {"R"}
         without = store.search(query, 3, exclude=[("night-a", 1), ("night-a", 2)])
         assert len(without) == 3
         assert not {("night-a", 1), ("night-a", 2)} & {(hit.night, hit.epoch) for hit in without}
-        both = store.search(query, 20, exclude_night="night-b", filters={"stage": "R"})
+        both = store.search(query, 20, exclude_night="night-b", filters=CaseFilter(stage="R"))
         assert both == []
 
 
@@ -213,3 +215,104 @@ def test_a_damaged_store_is_an_error_of_one_line(folder: Path) -> None:
     with pytest.raises(StoreError, match="cannot be opened as a case store") as caught:
         CaseStore(folder, "model@1", DIMENSION)
     assert "\n" not in str(caught.value)
+
+
+def test_filters_hold_and_are_ranked_as_numpy_ranks_what_they_allow(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Small parts, so that several queries have to be joined.
+    monkeypatch.setattr("tools.store.NAMED_ROWS", 7)
+    monkeypatch.setattr("tools.store.FIRST_LOOK_ROWS", 9)
+    rng = np.random.default_rng(3)
+    vectors = rng.normal(size=(60, DIMENSION))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    spo2 = rng.integers(80, 100, 60).astype(float)
+    spo2[5] = np.nan
+    stages = ["N2", "R", "W"]
+    events = [("hypopnea",), ("hypopnea", "arousal"), ()]
+
+    def row(i: int) -> CaseRow:
+        codes = row_facts(
+            stage=stages[i % 3], position=None, events=events[i // 20], spo2_min_pct=spo2[i]
+        )
+        return CaseRow(vectors[i], {"number": i}, codes=codes)
+
+    cases = [row(i) for i in range(60)]
+    with CaseStore(folder, "model@1", DIMENSION, write=True) as store:
+        store.put_night("night-a", cases[:30], CaseRow(vectors[0], {"ahi": 31.0}))
+        store.put_night("night-b", cases[30:], CaseRow(vectors[1], {}))
+        index = np.arange(60)
+        wanted = [
+            (CaseFilter(stage="R"), index % 3 == 1),
+            (CaseFilter(events=("arousal",)), index // 20 == 1),
+            (CaseFilter(without_events=("hypopnea", "arousal")), index // 20 == 2),
+            (CaseFilter(spo2_to_pct=90.0), spo2 <= 90),
+            (CaseFilter(spo2_from_pct=85.0, spo2_to_pct=90.0), (spo2 >= 85) & (spo2 <= 90)),
+            (CaseFilter(position="left"), np.zeros(60, bool)),
+            (CaseFilter(), np.ones(60, bool)),
+        ]
+        cosine = vectors @ vectors[17]
+        for filters, mask in wanted:
+            hits = store.search(vectors[17], 8, filters=filters)
+            best = [int(i) for i in np.argsort(-cosine) if mask[i]][:8]
+            assert [hit.facts["number"] for hit in hits] == best, filters
+        # An AHI that is not known keeps to no range.
+        ranged = store.search(vectors[17], 60, filters=CaseFilter(nights={"ahi": (15.0, None)}))
+        assert {hit.night for hit in ranged} == {"night-a"}
+        assert store.search(vectors[17], 9, filters=CaseFilter(nights={"ahi": (None, 30.0)})) == []
+        with pytest.raises(StoreError, match="whole night has no stage"):
+            store.search(vectors[17], level="nights", filters=CaseFilter(stage="R"))
+
+
+def test_nothing_of_a_removed_night_is_left_in_any_file(folder: Path) -> None:
+    vectors = {name: rows(seed, 40) for name, seed in (("night-a", 1), ("night-b", 2))}
+
+    def traces(name: str) -> int:
+        unit = [row.embedding / np.linalg.norm(row.embedding) for row in vectors[name]]
+        wanted = [name.encode(), *(vector.astype(np.float32).tobytes() for vector in unit)]
+        content = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+        return sum(content.count(one) for one in wanted)
+
+    with CaseStore(folder, "model@1", DIMENSION, write=True) as store:
+        for name, cases in vectors.items():
+            store.put_night(name, cases, CaseRow(cases[0].embedding, {"ahi": 4.0}))
+    assert traces("night-a") > 40
+    with CaseStore(folder, "model@1", DIMENSION, write=True) as store:
+        assert store.remove("night-a") == 41
+        assert store.nights() == ["night-b"]
+    assert traces("night-a") == 0
+    assert traces("night-b") > 0
+    with CaseStore(folder, "model@1", DIMENSION, write=True) as store:
+        hits = store.search(vectors["night-b"][7].embedding, 100)
+        assert len(hits) == 40
+        assert hits[0].epoch == 8
+        # The store is as useful as before.
+        assert put(store, "night-c", 5)
+        assert store.nights() == ["night-b", "night-c"]
+
+
+def test_a_rebuilt_index_answers_as_before_and_drops_half_kept_nights(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(phrase: str, share: float) -> None:
+        raise KeyboardInterrupt
+
+    with CaseStore(folder, "model@1", DIMENSION, write=True) as store:
+        put(store, "night-a", 1)
+        put(store, "night-b", 2)
+        half = rows(3, 12)
+        with pytest.raises(KeyboardInterrupt):
+            store.put_night("night-c", half, half[0], progress=stopped)
+        query = rows(9, 1)[0].embedding
+        before = [(hit.night, hit.epoch) for hit in store.search(query, 24)]
+        # What was kept by half is no answer, before or after.
+        assert {night for night, _ in before} == {"night-a", "night-b"}
+        with pytest.raises(KeyboardInterrupt):
+            store.rebuild(stopped)
+    with CaseStore(folder, "model@1", DIMENSION, write=True) as store:
+        assert [(hit.night, hit.epoch) for hit in store.search(query, 24)] == before
+        assert store.rebuild() == 26
+        assert [(hit.night, hit.epoch) for hit in store.search(query, 24)] == before
+        assert store.count("epochs") == 24
+    with CaseStore(folder, "model@1", DIMENSION) as store:
+        assert [(hit.night, hit.epoch) for hit in store.search(query, 24)] == before
