@@ -406,7 +406,7 @@ def breathe(
     signals = {
         "THX": belt(rng, n, 2.0 * thorax - 0.75, position),
         "ABD": belt(rng, n, rng.uniform(1.6, 2.5) * abdomen - 0.75, position),
-        "AF": flow + 0.010 * rng.standard_normal(n) + drift(rng, n, 0.02),
+        "AF": flow + 0.007 * rng.standard_normal(n) + drift(rng, n, 0.02),
     }
     out = {name: signal.astype(np.float32) for name, signal in signals.items()}
     out["phase"] = phase.astype(np.float32)
@@ -537,8 +537,10 @@ def _shape(
         elif event.kind == "hypopnea":
             chest[here] = belly[here] = 0.7
         else:
-            chest[here] = belly[here] = event.flow_share + 0.12 * ramp
-            asynchrony[here] = 0.02 + 0.08 * ramp
+            # A RERA: the effort grows while a narrow airway lets ever less of it through.
+            chest[here] = belly[here] = 0.95 + rng.uniform(0.2, 0.45) * ramp
+            flow[here] *= 1.04 - 0.08 * ramp
+            asynchrony[here] = 0.02 + 0.1 * ramp
         limitation[here] = rng.uniform(1.8, 4.5) * (0.75 + 0.5 * ramp)
 
 
@@ -568,15 +570,16 @@ def heart_in_breathing(
 ) -> None:
     """Add what the beating heart moves, in place: belts always, flow where the airway is open.
 
-    Cardiogenic oscillations show on the flow of central apneas and the first part of mixed ones
-    only a little, and not on a closed airway.
+    Cardiogenic oscillations show on the flow of central apneas in some sleepers and hardly in
+    others, and not on a closed airway: a thermistor is slow, and nasal pressure goes with the
+    square of the flow, so that both shrink what is small and quick.
     """
     n = len(air["AF"])
     beat = np.interp(np.arange(n) / RATE_HZ, beats_s, np.arange(len(beats_s)))
     wave = np.sin(2 * np.pi * beat) + 0.4 * np.sin(4 * np.pi * beat + 0.7)
     air["THX"] += (rng.uniform(0.006, 0.02) * wave).astype(np.float32)
     air["ABD"] += (rng.uniform(0.004, 0.012) * wave).astype(np.float32)
-    size = rng.uniform(0.012, 0.03)
+    size = float(np.clip(0.007 * np.exp(0.6 * rng.standard_normal()), 0.002, 0.025))
     for event in events:
         if event.central:
             first, last = int(event.onset_s * RATE_HZ), int(event.end_s * RATE_HZ)

@@ -102,10 +102,10 @@ class Condition:
         """Kinds and places of breathing events."""
         severe = min(ahi / 50.0, 1.0)
         shares = self.shares or (
-            0.25 + 0.25 * severe,
+            0.25 + 0.22 * severe,
             0.05,
-            0.03 + 0.04 * severe,
-            0.67 - 0.29 * severe,
+            0.04 + 0.10 * severe,
+            0.66 - 0.32 * severe,
         )
         return Placement(shares, self.stage_weight, self.supine_weight, self.central_hypopneas)
 
@@ -131,7 +131,7 @@ CONDITIONS: dict[str, Condition] = {
     ),
     "central": Condition(
         ahi=20.0,
-        shares=(0.10, 0.58, 0.10, 0.22),
+        shares=(0.10, 0.50, 0.18, 0.22),
         stage_weight=(0.0, 1.2, 1.0, 0.4, 0.3),
         supine_weight=1.5,
         central_hypopneas=0.8,
