@@ -24,7 +24,15 @@ if TYPE_CHECKING:
     from sleeplm.reader import SleepLM
     from tools.store import CaseStore
 
-__all__ = ["IndexTask", "Indexed", "index_nights", "read_rows", "recordings_in"]
+__all__ = [
+    "IndexTask",
+    "Indexed",
+    "index_nights",
+    "read_rows",
+    "rebuild_store",
+    "recordings_in",
+    "remove_nights",
+]
 
 Progress = Callable[[str, float], None]
 
@@ -165,6 +173,38 @@ def index_nights(
             store.rebuild(progress)
         done.held = {level: store.count(level) for level in ("nights", "epochs")}
     return done
+
+
+def rebuild_store(
+    folder: Path,
+    *,
+    model: str | None = None,
+    anew: bool = True,
+    progress: Progress | None = None,
+) -> Indexed:
+    """Build the index of a store anew from its own rows; no recording is read.
+
+    ``anew=False`` only counts what it holds.
+    """
+    with open_store(_existing(folder), _reader(model), write=True) as store:
+        if anew:
+            store.rebuild(progress)
+        held = {level: store.count(level) for level in ("nights", "epochs")}
+    return Indexed(held=held)
+
+
+def remove_nights(
+    folder: Path, nights: Sequence[str], *, model: str | None = None
+) -> dict[str, int]:
+    """Take nights out of a store completely; pseudonym → how many rows went."""
+    with open_store(_existing(folder), _reader(model), write=True) as store:
+        return {night: store.remove(night) for night in nights}
+
+
+def _existing(folder: Path) -> Path:
+    if not folder.exists():
+        raise StoreError(f"{folder}: there is no case store; make one with sleeplm index NIGHT…")
+    return folder
 
 
 def _keep(store: CaseStore, rows: NightRows, done: Indexed, name: str) -> None:

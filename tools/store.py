@@ -326,11 +326,10 @@ class CaseStore:
                 ids = bare.get(where={"night": night}, include=[])["ids"]
                 if not ids:
                     continue
-                neutral = _neutral_vector(bare)
                 for start in range(0, len(ids), BATCH_ROWS):
                     part = ids[start : start + BATCH_ROWS]
                     # A deleted vector stays in the index's file until its place is used again.
-                    bare.update(ids=part, embeddings=[neutral] * len(part))
+                    bare.update(ids=part, embeddings=_meaningless(bare, len(part)))
                     bare.delete(ids=part)
                 gone += len(ids)
                 touched.append(collection.name)
@@ -347,9 +346,8 @@ class CaseStore:
         self._reopen()  # a collection that is loaded keeps the thresholds that it began with
         for name in names:
             bare = self._client.get_collection(name, embedding_function=None)
-            neutral = _neutral_vector(bare)
-            for _ in range(3):
-                bare.upsert(ids=["purge"], embeddings=[neutral], metadatas=[{"night": "purge"}])
+            for vector in _meaningless(bare, 3):
+                bare.upsert(ids=["purge"], embeddings=[vector], metadatas=[{"night": "purge"}])
                 bare.delete(ids=["purge"])
             thresholds = {key: HNSW[key] for key in ("batch_size", "sync_threshold")}
             bare.modify(configuration={"hnsw": thresholds})
@@ -588,11 +586,11 @@ def _hit(facts: dict[str, Any], similarity: float) -> Hit:
     )
 
 
-def _neutral_vector(collection: Any) -> np.ndarray:
-    """A unit vector of the collection's length that tells nothing."""
-    vector = np.zeros(int((collection.metadata or {})["dimension"]), np.float32)
-    vector[0] = 1.0
-    return vector
+def _meaningless(collection: Any, count: int) -> list[np.ndarray]:
+    """Drawn unit vectors of the collection's length (equal ones would make a poor graph)."""
+    length = int((collection.metadata or {})["dimension"])
+    drawn = np.random.default_rng().normal(size=(count, length)).astype(np.float32)
+    return list(drawn / np.linalg.norm(drawn, axis=1, keepdims=True))
 
 
 def _digest(

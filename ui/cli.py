@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import re
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -118,6 +119,7 @@ def check(
 
     with _working() as tell:
         recording = read_recording(night, mapping=_mapping(mapping), progress=tell)
+        scoring = _scoring_choice(scoring)
         found = Path(scoring) if scoring not in (None, "expert") else find_scoring(night)
         if scoring in ("automatic", "model"):
             found = None
@@ -219,12 +221,37 @@ def locate(
 def similar(
     night: NightPath,
     epoch: Annotated[int | None, typer.Option(min=1, help="Epoch number to compare with.")] = None,
+    event: Annotated[
+        str | None,
+        typer.Option(help='An event to compare with, e.g. "apnea": the longest, see --order.'),
+    ] = None,
+    order: Annotated[
+        str, typer.Option(help="Of --event: longest, shortest, deepest, time or confidence.")
+    ] = "longest",
+    rank: Annotated[int, typer.Option(min=1, help="Of --event: which in this order.")] = 1,
     text: Annotated[str | None, typer.Option(help="A description to compare with.")] = None,
     whole_night: Annotated[
         bool, typer.Option("--night", help="Find nights like this one in the store.")
     ] = False,
     limit: Annotated[int, typer.Option(min=1, max=50, help="How many to list.")] = 5,
     stage: StageOption = None,
+    position: Annotated[
+        str | None, typer.Option(help="Only supine, left, right, prone or upright.")
+    ] = None,
+    with_event: Annotated[
+        str | None, typer.Option("--with", metavar="EVENT", help="Only epochs with such an event.")
+    ] = None,
+    without_event: Annotated[
+        str | None, typer.Option("--without", metavar="EVENT", help="Only epochs without one.")
+    ] = None,
+    spo2: Annotated[
+        str | None,
+        typer.Option(metavar="LOW-HIGH", help="Lowest SpO2 of the epoch in %, e.g. 70-85 or -85."),
+    ] = None,
+    ahi: Annotated[
+        str | None,
+        typer.Option(metavar="LOW-HIGH", help="AHI of the night, e.g. 15-30 or 30-; in the store."),
+    ] = None,
     store: StoreOption = None,
     scoring: ScoringOption = None,
     mapping: MapOption = None,
@@ -236,14 +263,28 @@ def similar(
     from tools.similar import similar as alike
 
     with _working() as tell, contextlib.ExitStack() as closing:
-        across = whole_night or store is not None
+        across = whole_night or store is not None or ahi is not None
+        low, high = _range("--spo2", spo2)
+        indices = None
+        if ahi is not None:
+            least, most = _range("--ahi", ahi)
+            indices = [{"field": "ahi", "low": least, "high": most}]
         arguments = SimilarArguments.model_validate(
             {
                 "epoch": epoch,
+                "event": event,
+                "event_order": order,
+                "event_rank": rank,
                 "text": text,
                 "night": whole_night,
                 "limit": limit,
                 "stage": stage,
+                "position": position,
+                "with_event": with_event,
+                "without_event": without_event,
+                "min_spo2_pct": low,
+                "max_spo2_pct": high,
+                "indices": indices,
                 "scope": "store" if across else "night",
             }
         )
@@ -369,37 +410,72 @@ def score(
 # ── collecting and serving ───────────────────────────────────────────────────────────────────────
 @app.command()
 def index(
-    nights: Annotated[list[Path], typer.Argument(metavar="NIGHT…", help="Recordings to keep.")],
+    nights: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[NIGHT…]", help="Recordings to keep, and folders of them."),
+    ] = None,
     store: StoreOption = None,
     scoring: ScoringOption = None,
     mapping: MapOption = None,
     model: ModelOption = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that read at a time.")] = 1,
+    ray: RayOption = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Build the index anew; nights named are read again.")
+    ] = False,
+    remove: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PSEUDONYM", help="Take this night out of the store completely."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Keep nights as cases, so that ``similar`` can search across them."""
-    from sleeplm.reader import SleepLM
-    from tools.cases import index_night, open_store
-    from tools.session import Session
+    from tools.indexing import index_nights, rebuild_store, remove_nights
 
-    if len(nights) > 1 and scoring not in (None, "expert", "automatic", "model"):
+    paths = nights or []
+    if not (paths or rebuild or remove):
+        raise QueryError("nothing to do; name recordings to keep, or give --remove or --rebuild")
+    if len(paths) > 1 and not _is_witness(scoring):
         raise QueryError("--scoring FILE belongs to one night; index nights with files one by one")
-    done = []
     folder = store or _default_store()
+    removed: dict[str, int] = {}
     with _working() as tell:
-        reader = SleepLM.from_pretrained(model)
-        with open_store(folder, reader, write=True) as cases:
-            for path in nights:
-                opened = _open(path, scoring, mapping, reader, tell)
-                added = index_night(cases, Session.of(opened), progress=tell)
-                done.append({"night": opened.id, "epochs": opened.n_epochs, "added": added})
-            held = {"nights": cases.count("nights"), "epochs": cases.count("epochs")}
+        if remove:
+            removed = remove_nights(folder, remove, model=model)
+        if paths:
+            done = index_nights(
+                folder,
+                paths,
+                model=model,
+                scoring=_scoring_choice(scoring),
+                mapping=_mapping(mapping),
+                workers=workers,
+                ray_address=ray,
+                anew=rebuild,
+                progress=tell,
+            )
+        else:
+            done = rebuild_store(folder, model=model, anew=rebuild, progress=tell)
+    result = {
+        "store": str(folder),
+        "indexed": [{"night": night, **one} for night, one in done.nights.items()],
+        "removed": removed,
+        "failed": done.failed,
+        "held": done.held,
+    }
+    useless = bool(paths) and not done.nights
     if as_json:
-        _print_json({"store": str(folder), "indexed": done, "held": held})
-        return
-    for one in done:
-        state = "kept" if one["added"] else "was there already"
-        typer.echo(f"{one['night']}: {one['epochs']} epochs, {state}")
-    typer.echo(f"{folder} holds {held['nights']} nights, {held['epochs']} epochs")
+        _print_json(result)
+        raise typer.Exit(2 if useless else 0)
+    for name, reason in done.failed.items():
+        _line(f"! {name}: {reason}")
+    for night, rows in removed.items():
+        typer.echo(f"{night}: {rows} rows removed" if rows else f"{night}: was not in the store")
+    for night, one in done.nights.items():
+        typer.echo(f"{night}: {'kept' if one['added'] else 'was there already'}")
+    typer.echo(f"{folder} holds {done.held['nights']} nights, {done.held['epochs']} epochs")
+    if useless:
+        raise typer.Exit(2)
 
 
 @app.command()
@@ -643,37 +719,76 @@ def train(
 @app.command()
 def evaluate(
     model: ModelOption = None,
-    nights: Annotated[
-        list[Path] | None,
+    models: Annotated[
+        list[str] | None,
         typer.Option(
-            "--nights", metavar="NIGHT", help="Scored recordings; default simulated held-out ones."
+            metavar="WEIGHTS", help="Several, repeated or with commas: figures by their size."
         ),
     ] = None,
+    nights: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--nights",
+            metavar="N|NIGHT",
+            help="How many simulated held-out nights, or scored recordings and folders of them.",
+        ),
+    ] = None,
+    reference: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="N|NIGHT",
+            help="What probes and baselines learn from; by default simulated, or every other of "
+            "four or more recordings. 0: none.",
+        ),
+    ] = None,
+    hours: Annotated[float, typer.Option(help="Of each simulated night.")] = 3.0,
     axes: Annotated[
-        str | None, typer.Option(help="Comma-separated: staging, zero_shot, events, …")
+        str | None, typer.Option(help="Comma-separated: staging, events, captions, …")
+    ] = None,
+    real: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of the real sets; measured too.")
+    ] = None,
+    baselines: Annotated[
+        bool,
+        typer.Option("--baselines", help="Ask yasa and the automatic scoring too: minutes."),
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Processes at a time.")] = 1,
+    ray: RayOption = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draws of epochs.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="For JSON, table and pictures.")
+    ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option("--write", metavar="FILE", help="Renew the table between its markers."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure a model on nights whose truth is known, beside baselines of the same run."""
-    from sleeplm.reader import SleepLM
-    from train.evaluate import AXES, as_markdown, held_out_nights
-    from train.evaluate import evaluate as measure
+    from train.evaluate.report import Request, report
 
+    request = Request(
+        model=model,
+        models=[name for text in models or () for name in _names(text)],
+        nights=nights or (),
+        reference=reference or (),
+        hours=hours,
+        axes=_names(axes),
+        real=real,
+        outside=baselines,
+        workers=workers,
+        ray_address=ray,
+        seed=seed,
+        out=out,
+        page=page,
+        command=" ".join(["sleeplm", *(shlex.quote(word) for word in sys.argv[1:])]),
+    )
     with _working() as tell:
-        reader = SleepLM.from_pretrained(model)
-        opened = [_open(path, "expert", None, reader, tell) for path in nights or ()]
-        chosen = AXES if axes is None else tuple(name.strip() for name in axes.split(","))
-        tell("making held-out nights", 0.0)
-        result = measure(
-            reader,
-            opened or held_out_nights(reader),
-            chosen,
-            progress=lambda words: tell(words, 0.0),
-        )
+        result, text = report(request, lambda words: tell(words, 0.0))
     if as_json:
         _print_json(result)
         return
-    typer.echo(as_markdown(result))
+    typer.echo(text)
 
 
 @app.command()
@@ -789,6 +904,7 @@ def _open(
 
     if isinstance(model, str):
         model = _named_model(model)
+    scoring = _scoring_choice(scoring)
     return Night.open(path, scoring=scoring, model=model, mapping=_mapping(mapping), progress=tell)
 
 
@@ -809,6 +925,34 @@ def _session(
     from tools.session import Session
 
     return Session.of(_open(path, scoring, mapping, model, tell))
+
+
+def _is_witness(scoring: str | None) -> bool:
+    from sleeplm.night import SCORING_CHOICES
+
+    return scoring is None or scoring in SCORING_CHOICES
+
+
+def _scoring_choice(scoring: str | None) -> str | None:
+    """What ``--scoring`` names; a word that is no file is taken for a mistyped witness."""
+    if scoring is None or _is_witness(scoring) or Path(scoring).exists():
+        return scoring
+    raise ScoringError(
+        f"--scoring {scoring}: there is no such file; name a scoring file, or expert, automatic "
+        "or model"
+    )
+
+
+def _range(option: str, text: str | None) -> tuple[float | None, float | None]:
+    """Bounds of LOW-HIGH, LOW- or -HIGH."""
+    if text is None:
+        return None, None
+    number = r"\d+(?:\.\d+)?"
+    match = re.fullmatch(rf"\s*({number})?\s*[-–:]\s*({number})?\s*", text)
+    if match is None or not any(match.groups()):
+        raise QueryError(f"{option} {text!r}: write it as LOW-HIGH, LOW- or -HIGH, e.g. 70-85")
+    low, high = (None if bound is None else float(bound) for bound in match.groups())
+    return low, high
 
 
 def _names(text: str | None) -> list[str]:

@@ -187,10 +187,35 @@ def test_similar_and_index_search_within_a_night_and_across(
     assert all(abs(hit["epoch"] - 20) > 2 for hit in hits)
     store = tmp_path / "store"
     _, out, _ = run("index", short_night, "--store", store, *model, "--json")
-    assert json.loads(out)["held"] == {"nights": 1, "epochs": 60}
+    held = json.loads(out)
+    assert held["held"] == {"nights": 1, "epochs": 60}
     code, out, _ = run("similar", short_night, "--night", "--store", store, *model, "--json")
     assert code == 0
     assert json.loads(out)["hits"] == []
+    code, out, err = run("similar", short_night, "--epoch", 20, "--spo2", "low", *model)
+    assert (code, out) == (2, "")
+    assert "--spo2 'low': write it as LOW-HIGH" in err
+    # A night that cannot be read is named and stops no other.
+    broken = tmp_path / "broken.edf"
+    broken.write_bytes(b"no recording")
+    code, out, err = run("index", broken, short_night, "--store", store, *model)
+    assert code == 0
+    assert err.startswith("! broken.edf: ")
+    assert "was there already" in out
+    night = held["indexed"][0]["night"]
+    code, out, _ = run("index", "--remove", night, "--store", store, *model, "--json")
+    assert json.loads(out)["removed"] == {night: 61}
+    assert json.loads(out)["held"] == {"nights": 0, "epochs": 0}
+    code, out, err = run("index", "--store", store, *model)
+    assert code == 2
+    assert "nothing to do" in err
+
+
+def test_a_mistyped_witness_is_not_taken_for_a_file_only(run: Run, short_night: Path) -> None:
+    for command in (("describe", short_night), ("check", short_night), ("index", short_night)):
+        code, out, err = run(*command, "--scoring", "autmatic")
+        assert (code, out) == (2, "")
+        assert "no such file; name a scoring file, or expert, automatic or model" in err
 
 
 def test_simulate_writes_the_same_night_for_the_same_seed(run: Run, tmp_path: Path) -> None:
