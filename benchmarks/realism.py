@@ -4,8 +4,9 @@ Compared with the train parts of the real data: stages (minutes, bouts, moves, b
 powers of the EEG by stage (level, spread between epochs and between nights), waves (spindles, slow
 waves, kurtosis), and a classifier told to tell real from simulated epochs (area under the curve,
 cross-validated by recording; 0.5 is not told apart). Then the outside judge (yasa on whole nights
-of 6 to 8 hours), and the reverse: what a forest trained on simulated nights alone makes of real
-ones. Breathing, oximetry and beats are measured by ``benchmarks.realism_cardio`` where present.
+of 6 to 8 hours; part ``conditions``: all conditions, and layouts through the project's reader), and
+the reverse: what a forest trained on simulated nights alone makes of real ones. Breathing, oximetry
+and beats are measured by ``benchmarks.realism_cardio`` where present.
 Prints one JSON. A part whose data are missing says so.
 """
 
@@ -16,20 +17,30 @@ import importlib
 import importlib.util
 import itertools
 import json
+import tempfile
 import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.signal import resample_poly, welch
+
+if TYPE_CHECKING:
+    from train.simulate import SimulatedNight
 
 STAGES = ("W", "N1", "N2", "N3", "R")
 EDGES_HZ = np.array([0.5, 1, 2, 4, 6, 8, 10, 12, 14, 16, 20, 25, 30])
 BANDS_HZ = {"0.5-1": (0.5, 1), "1-2": (1, 2), "2-4": (2, 4), "4-8": (4, 8), "8-10": (8, 10),
             "12-14": (12, 14), "20-25": (20, 25)}  # fmt: skip
 RATE_HZ = 100
+LAYOUTS = ("shhs1", "shhs2", "mros", "cfs", "ccshs", "wsc", "nox")
+# What the UCD recorder does to its EEG, and ours does not: steps of 0.195 µV; the third harmonic of
+# 50-Hz mains, which sampling at 128 Hz folds to 150 - 128 = 22 Hz (up to 20 dB above the EEG of N3,
+# in 15 of 16 recordings); an offset of 55 µV; reversed polarity (all N3 is skewed upwards).
+UCD_STEP_UV = 0.1953602
+UCD_LINE_HZ = 22.0
 RK_CODES = {0: "W", 1: "R", 2: "N1", 3: "N2", 4: "N3", 5: "N3"}
 
 
@@ -63,6 +74,28 @@ def ucd_epochs(data: Path, part: str) -> list[tuple[str, np.ndarray, np.ndarray]
         words = np.array([RK_CODES[int(code)] for code in codes[good]])
         nights.append((path.stem, resample_poly(epochs[good], 25, 32, axis=1), words))
     return nights
+
+
+def as_recorded_by_ucd(epochs: np.ndarray, real: bool) -> np.ndarray:
+    """Epochs as the UCD recorder would give both: without its offset and its line, one polarity.
+
+    Simulated epochs are rounded to the recorder's steps; the band around the line is taken out of
+    both, so that a classifier judges EEG and not recorders.
+    """
+    from scipy.signal import filtfilt, iirnotch
+
+    epochs = -epochs if real else np.round(epochs / UCD_STEP_UV) * UCD_STEP_UV
+    line = iirnotch(UCD_LINE_HZ, 12, fs=RATE_HZ)
+    return filtfilt(*line, epochs - epochs.mean(axis=1, keepdims=True), axis=1)
+
+
+def in_blocks(
+    epochs: np.ndarray, words: np.ndarray, n_blocks: int = 4
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """One recording as consecutive quarters of each stage, to stand for recordings in folds."""
+    order = [np.array_split(np.flatnonzero(words == stage), n_blocks) for stage in STAGES]
+    blocks = [np.concatenate([parts[number] for parts in order]) for number in range(n_blocks)]
+    return [(epochs[block], words[block]) for block in blocks]
 
 
 def simulated_epochs(
@@ -244,8 +277,29 @@ def told_apart(
     return result
 
 
-def yasa_judge(jobs: Sequence[tuple[int, float, str | None]]) -> dict[str, Any]:
-    """κ and recalls of yasa (EEG, EOG, chin) against the truth of whole nights."""
+def _judged(
+    night: SimulatedNight, layout: str | None, names: Sequence[str]
+) -> tuple[np.ndarray, float]:
+    """The judge's channels in volts: as made, or written in a layout and read by the reader."""
+    if layout is None:
+        return np.stack([night.native[name][1] for name in names]).astype(float) * 1e-6, 128.0
+    from sleeplm.recording import read_recording
+    from train.simulate.export import write_night
+
+    with tempfile.TemporaryDirectory() as folder:
+        files = write_night(night, Path(folder) / "night.edf", layout=layout)
+        recording = read_recording(files[0])
+    signals = np.stack([recording.signals[name] for name in names]).astype(float) * 1e-6
+    return resample_poly(signals, 25, 16, axis=1), float(RATE_HZ)
+
+
+def yasa_judge(
+    jobs: Sequence[tuple[int, float, str | None]], layouts: Sequence[str | None] = ()
+) -> dict[str, Any]:
+    """κ and recalls of yasa (EEG, EOG, chin) against the truth of whole nights.
+
+    Jobs are (seed, hours, condition); ``layouts`` names the file layout of each, where given.
+    """
     import mne
     import yasa
     from sklearn.metrics import cohen_kappa_score, recall_score
@@ -254,12 +308,13 @@ def yasa_judge(jobs: Sequence[tuple[int, float, str | None]]) -> dict[str, Any]:
 
     codes = {"W": "W", "WAKE": "W", "N1": "N1", "N2": "N2", "N3": "N3", "R": "R", "REM": "R"}
     names = ["EEG_C3_A2", "EOG_L", "EMG_CHIN"]
+    layouts = layouts or [None] * len(jobs)
     truth, found, nights = [], [], []
     kappas: list[float] = []
-    for seed, hours, condition in jobs:
+    for (seed, hours, condition), layout in zip(jobs, layouts, strict=True):
         night = simulate_night(seed, hours=hours, condition=condition)
-        volts = np.stack([night.native[name][1] for name in names]).astype(float) * 1e-6
-        info = mne.create_info(names, 128, ["eeg", "eog", "emg"])
+        volts, rate_hz = _judged(night, layout, names)
+        info = mne.create_info(names, rate_hz, ["eeg", "eog", "emg"])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             raw = mne.io.RawArray(volts, info, verbose="error")
@@ -268,7 +323,7 @@ def yasa_judge(jobs: Sequence[tuple[int, float, str | None]]) -> dict[str, Any]:
         said = [codes[str(word)] for word in np.asarray(getattr(hypnogram, "hypno", hypnogram))]
         kappa = float(cohen_kappa_score(night.scoring.stages, said))
         kappas.append(kappa)
-        nights.append({"seed": seed, "hours": hours, "condition": condition,
+        nights.append({"seed": seed, "hours": hours, "condition": condition, "layout": layout,
                        "kappa": round(kappa, 3)})  # fmt: skip
         truth += list(night.scoring.stages)
         found += said
@@ -348,16 +403,36 @@ def main() -> None:
             simulated_epochs(seed + number, 3.0 if short else 5.0, ("healthy", "osa")[number % 2])
             for number in range(6 if short else 14)
         ]
-        ucd = [(epochs, words) for _, epochs, words in ucd_epochs(data, "train")]
+        raw = [(epochs, words) for _, epochs, words in ucd_epochs(data, "train")]
+        ucd = [(as_recorded_by_ucd(epochs, True), words) for epochs, words in raw]
+        ours = [(as_recorded_by_ucd(epochs, False), words) for epochs, words in made]
+        whole = prerau_epochs(data)
         result["eeg"] = {
-            "real_prerau": eeg_levels([prerau_epochs(data)]),
+            "real_prerau": eeg_levels([whole]),
             "real_ucd_train": eeg_levels(ucd),
             "simulated": eeg_levels(made),
-            "told_apart_auc_ucd": {stage: told_apart(ucd, made, stage) for stage in ("W", "N3")},
+            "told_apart_auc_ucd": {stage: told_apart(ucd, ours, stage) for stage in ("W", "N3")},
+            "told_apart_auc_ucd_raw": {
+                stage: told_apart(raw, made, stage) for stage in ("W", "N3")
+            },
+            "told_apart_auc_prerau": {
+                stage: told_apart(in_blocks(*whole), made, stage, 40) for stage in ("N2", "N3", "R")
+            },
         }
     if "judge" in arguments.parts:
         result["yasa_healthy"] = yasa_judge(
             [(seed + n, 6.0 + n % 3, "healthy") for n in range(2 if short else 8)]
+        )
+    if "conditions" in arguments.parts:
+        from train.simulate.conditions import CONDITIONS
+
+        result["yasa_conditions"] = yasa_judge(
+            [(seed + 100 + n, 3.0 if short else 6.0, name) for n, name in enumerate(CONDITIONS)]
+        )
+        mixed = itertools.cycle(("healthy", "osa"))
+        result["yasa_layouts"] = yasa_judge(
+            [(seed + 130 + n, 3.0 if short else 6.0, next(mixed)) for n in range(len(LAYOUTS))],
+            LAYOUTS,
         )
     if "carry_over" in arguments.parts:
         result["carry_over"] = carry_over(data, seed, 6 if short else 16, arguments.variety)
