@@ -34,11 +34,11 @@ def indices(
             for name in INDICES
         },
     }
-    usual = {
+    usual: dict[str, Any] = {
         name: _agreement(readings, name, [_usual(reference, name)] * len(readings))
         for name in INDICES
     }
-    automatic = {
+    automatic: dict[str, Any] = {
         name: found
         for name in INDICES
         if (found := _compared(readings, "automatic", name)) is not None
@@ -48,7 +48,7 @@ def indices(
             usual if reference else {"not_measured": "no reference nights to learn from"}
         ),
         "SpO2 rule": {"odi3": _compared(readings, "SpO2 rule", "odi3")},
-        "automatic scoring": automatic or {"not_measured": "not asked; --baselines"},
+        "automatic scoring": dict(automatic) or {"not_measured": "not asked; --baselines"},
     }
     return {**result, "baseline": baseline}
 

@@ -92,9 +92,12 @@ def held_out_sources(
     return [_simulated(first_seed + index, index, hours) for index in range(count)]
 
 
-def reference_sources(hours: float = REFERENCE_HOURS) -> list[NightSource]:
-    """Simulated nights for probes and baselines to learn from."""
-    return [_simulated(seed, index, hours) for index, seed in enumerate(REFERENCE_SEEDS)]
+def reference_sources(
+    hours: float = REFERENCE_HOURS, count: int | None = None
+) -> list[NightSource]:
+    """Simulated nights for probes and baselines to learn from, by default one per seed."""
+    count = len(REFERENCE_SEEDS) if count is None else count
+    return [_simulated(REFERENCE_SEEDS[0] + index, index, hours) for index in range(count)]
 
 
 def _simulated(seed: int, index: int, hours: float) -> NightSource:

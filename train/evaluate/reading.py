@@ -34,6 +34,8 @@ __all__ = [
     "MissingReading",
     "NightReading",
     "Reading",
+    "covered_s",
+    "keep_loaded",
     "read_night",
     "read_opened",
 ]
@@ -61,7 +63,7 @@ INDICES = {
     **{f"stage_minutes.{stage}": "min" for stage in STAGES},
 }
 CAPTION_EPOCHS = 24
-MISSING_EPOCHS, MISSING_CAPTIONS = 40, 8
+MISSING_EPOCHS, MISSING_CAPTIONS = 32, 6
 #: What a recording of few channels holds; "all" is what was recorded.
 CHANNEL_SETS: dict[str, tuple[str, ...] | None] = {
     "all": None,
@@ -73,7 +75,7 @@ CHANNEL_SETS: dict[str, tuple[str, ...] | None] = {
     "ECG alone": ("ECG",),
 }
 #: How many channels, drawn anew for each night, are taken away for the curve.
-TAKEN_AWAY = (2, 4, 6, 8, 10)
+TAKEN_AWAY = (3, 6, 9)
 AXES_WITH_CAPTIONS = ("captions", "targeted")
 
 
@@ -164,6 +166,12 @@ class NightReading:
 _loaded: dict[str | None, Any] = {}
 
 
+def keep_loaded(weights: str | None, model: SleepLM) -> None:
+    """Spare :func:`read_night` in this process the loading of weights that are loaded already."""
+    _loaded.clear()
+    _loaded[weights] = model
+
+
 def read_night(reading: Reading) -> NightReading:
     """Open a night, load the model (once per process), and read it: a task of its own."""
     if reading.threads is not None:
@@ -173,8 +181,7 @@ def read_night(reading: Reading) -> NightReading:
     if reading.model not in _loaded:
         from sleeplm.reader import SleepLM
 
-        _loaded.clear()
-        _loaded[reading.model] = SleepLM.from_pretrained(reading.model)
+        keep_loaded(reading.model, SleepLM.from_pretrained(reading.model))
     night = reading.source.open(_loaded[reading.model])
     return read_opened(night, reading.axes, reading.place, reading.seed, outside=reading.outside)
 
