@@ -97,7 +97,7 @@ def draw_circulation(
     rem_fall_pct : float
         Typical depth of falls in R without apneas; 0 for none.
     """
-    drawn_pct = float(np.clip(rng.normal(96.7 - 0.025 * ahi, 1.3), 91.0, 98.5))
+    drawn_pct = float(np.clip(rng.normal(96.5 - 0.025 * ahi, 1.2), 91.0, 98.3))
     drawn_s = float(rng.uniform(13.0, 20.0))
     poll_s, live_s = POLLS[int(rng.choice(len(POLLS), p=POLL_SHARES))]
     return Circulation(
@@ -164,10 +164,13 @@ def saturation(
         + 0.42 * slow_noise(rng, n_seconds, 150.0)
         + 0.34 * slow_noise(rng, n_seconds, 25.0)
     )
-    level = circulation.resting_pct + circulation.restlessness * wander
+    # Near full saturation the dissociation curve is flat: little is seen to move there.
+    flat = float(np.clip((99.3 - circulation.resting_pct) / 3.0, 0.35, 1.5))
+    restless = circulation.restlessness * flat
+    level = circulation.resting_pct + restless * wander
     # Breathing that waxes and wanes short of an event moves whoever falls easily.
     swing = slow_noise(rng, n_seconds, 18.0) * slow_noise(rng, n_seconds, 120.0).clip(-2, 2)
-    level -= 0.45 * circulation.sensitivity * np.abs(uniform_filter1d(swing, 7))
+    level -= 0.45 * restless * circulation.sensitivity * np.abs(uniform_filter1d(swing, 7))
     for event in events:
         begin = event.onset_s + circulation.lag_s
         nadir = event.end_s + circulation.lag_s - rng.uniform(0.0, 3.0)
@@ -192,8 +195,8 @@ def saturation(
         # The recorder's own clock slips by some tenths of a second.
         asked = np.arange(0.0, n_seconds, circulation.poll_s)
         asked += 0.35 * rng.standard_normal(len(asked)).clip(-2, 2)
-        last = np.searchsorted(asked, second, side="right") - 1
-        live = second - asked[last.clip(0)] < circulation.live_s
+        latest = (np.searchsorted(asked, second, side="right") - 1).clip(0)
+        live = second - asked[latest] < circulation.live_s
         shown = shown[np.maximum.accumulate(np.where(live, second, 0.0)).astype(int)]
     return np.asarray(np.clip(shown, 50, 100))
 
