@@ -24,6 +24,7 @@ __all__ = [
     "feature_names",
     "ruled_desaturations",
     "signal_features",
+    "standardised",
     "yasa_stages",
 ]
 
@@ -97,6 +98,15 @@ def signal_features(signals: Mapping[str, np.ndarray], n_epochs: int) -> np.ndar
         else:
             parts.append(np.zeros((n_epochs, len(SLOW_FEATURES))))
     return np.concatenate(parts, axis=1).astype(np.float32)
+
+
+def standardised(features: np.ndarray, by: np.ndarray) -> np.ndarray:
+    """Features in standard deviations from the mean of those of ``by``, clipped at ±5.
+
+    A column that hardly varies there would otherwise outweigh all others.
+    """
+    center, spread = by.mean(axis=0, dtype=float), by.std(axis=0, dtype=float)
+    return np.clip((features - center) / np.where(spread > 1e-6, spread, 1.0), -5.0, 5.0)
 
 
 def _epochs(samples: np.ndarray, n_epochs: int) -> np.ndarray:

@@ -17,6 +17,7 @@ import numpy as np
 from sleeplm.captions import SYSTEMS, CaptionFields, parse_caption
 from sleeplm.physiology import FIELDS, FIELDS_OF_SYSTEM
 from train.captions import render
+from train.evaluate.baselines import standardised
 from train.evaluate.pool import Pool
 from train.evaluate.reading import NightReading
 from train.evaluate.scores import rouge_l
@@ -182,8 +183,7 @@ def _nearest_by_embedding(known: Pool, rows: Sequence[tuple[NightReading, int, i
 
 
 def _nearest_by_features(known: Pool, rows: Sequence[tuple[NightReading, int, int]]) -> np.ndarray:
-    scale = np.maximum(known.features.std(axis=0), 1e-6)
-    asked = np.stack([read.features[row] for read, _, row in rows]) / scale
-    held = known.features / scale
+    held = standardised(known.features, known.features)
+    asked = standardised(np.stack([read.features[row] for read, _, row in rows]), known.features)
     # |a − b|² without |a|², which is the same for all.
     return ((held**2).sum(axis=1) - 2 * asked @ held.T).argmin(axis=1)

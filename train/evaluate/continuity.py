@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from train.evaluate.baselines import standardised
 from train.evaluate.pool import Pool
 from train.evaluate.reading import NightReading
 from train.evaluate.scores import spearman
@@ -38,8 +39,7 @@ def continuity(
     )
     distance = physiological_distance(table)
     vectors = pool.embeddings[rows]
-    features = pool.features[rows]
-    scaled = (features - features.mean(axis=0)) / np.maximum(features.std(axis=0), 1e-6)
+    scaled = standardised(pool.features[rows], pool.features[rows])
     one, other = np.triu_indices(len(rows), 1)
     known = np.isfinite(distance[one, other])
     one, other = one[known], other[known]

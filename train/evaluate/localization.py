@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["localization"]
 
-Pairs = list[tuple[Sequence[Event], Sequence[Event]]]
+#: Kinds with fewer true events are shown, and left out of the means over kinds.
+LEAST_EVENTS = 5
 
 
 def localization(
@@ -40,7 +41,9 @@ def localization(
         )
         moved[kind] = event_scores([_moved(read, kind, rng) for read in readings])
     for name in ("f1_iou_0.3", "f1_iou_0.5"):
-        values = [scores[name] for scores in result["by_kind"].values()]
+        values = [
+            scores[name] for scores in result["by_kind"].values() if scores["true"] >= LEAST_EVENTS
+        ]
         result[name] = float(np.mean(values)) if values else None
     result["baseline"] = {"moved by chance": moved}
     if "desaturation" in kinds:

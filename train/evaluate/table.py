@@ -48,6 +48,8 @@ def as_markdown(result: dict[str, Any], command: str | None = None) -> str:
     lines += ["", "| axis | figure | model | baselines |", "| --- | --- | --- | --- |"]
     before = ""
     for axis, figure, value, beside in _rows(result):
+        if axis == before:  # why a baseline is missing is said once for each axis
+            beside = {name: other for name, other in beside.items() if not isinstance(other, dict)}
         others = "; ".join(f"{name} {_shown(other)}" for name, other in beside.items()) or "–"
         lines.append(
             f"| {axis if axis != before else ''} | {figure} | {_shown(value)} | {others} |"
@@ -158,20 +160,20 @@ def _events(found: dict[str, Any]) -> Rows:
 
 
 def _localization(found: dict[str, Any]) -> Rows:
+    def said(scores: Any) -> Any:
+        if not isinstance(scores, dict) or "not_measured" in scores:
+            return scores
+        onset = scores["onset_error_s"]
+        late = "" if onset is None else f", IoU {scores['iou']:.2f}, onset {onset:.1f} s"
+        return f"{scores['f1_iou_0.3']:.3f} / {scores['f1_iou_0.5']:.3f}{late}"
+
+    for name in ("f1_iou_0.3", "f1_iou_0.5"):
+        title = f"mean over kinds, F1 at IoU {name[-3:]}"
+        yield "localization", title, found[name], {}
     for kind, scores in found["by_kind"].items():
-        name = f"{_words(kind)} ({scores['true']})"
-        for figure, title in (
-            ("f1_iou_0.3", "F1 at IoU 0.3"),
-            ("f1_iou_0.5", "F1 at IoU 0.5"),
-            ("iou", "mean IoU"),
-            ("onset_error_s", "onset error, s"),
-        ):
-            beside = _beside(found, kind, figure)
-            if figure in ("iou", "onset_error_s"):
-                beside.pop("moved by chance", None)
-            if figure != "f1_iou_0.3":
-                beside = {n: v for n, v in beside.items() if not isinstance(v, dict)}
-            yield "localization", f"{name}: {title}", scores[figure], beside
+        beside = {name: said(value) for name, value in _beside(found, kind).items()}
+        title = f"{_words(kind)} ({scores['true']}): F1 at IoU 0.3 / 0.5, mean IoU, onset error"
+        yield "localization", title, said(scores), beside
 
 
 def _probes(found: dict[str, Any]) -> Rows:
@@ -190,12 +192,19 @@ def _probes(found: dict[str, Any]) -> Rows:
 
 
 def _retrieval(found: dict[str, Any]) -> Rows:
+    def said(scores: dict[str, float]) -> str:
+        recalls = " / ".join(f"{scores[f'recall_at_{k}']:.3f}" for k in (1, 5, 10))
+        return f"{recalls}, median rank {scores['median_rank']:g}"
+
     for size, ways in found["pools"].items():
         for way, scores in ways.items():
-            for name, value in scores.items():
-                title = name.replace("recall_at_", "R@").replace("_", " ")
-                beside = _beside(found, size, name)
-                yield "retrieval", f"{_words(way)}, {title} of {size}", value, beside
+            title = f"{_words(way)}, R@1 / 5 / 10 of {size}"
+            yield (
+                "retrieval",
+                title,
+                said(scores),
+                {n: said(v) for n, v in _beside(found, size).items()},
+            )
     if "not_measured" in found:
         yield "retrieval", "all", found, {}
 
@@ -242,25 +251,30 @@ def _continuity(found: dict[str, Any]) -> Rows:
 
 
 def _indices(found: dict[str, Any]) -> Rows:
-    for name, scores in found["by_index"].items():
-        if scores is None:
-            continue
-        title = f"{_words(name)}, {scores['unit']} ({scores['n']} nights)"
-        beside = _beside(found, name, "mean_absolute_error")
-        yield "indices", f"{title}: mean absolute error", scores["mean_absolute_error"], beside
+    def said(scores: dict[str, Any]) -> Any:
+        if "not_measured" in scores:
+            return scores
+        text = f"{scores['mean_absolute_error']:.2f}, bias {scores['bias']:+.2f}"
         if scores["low"] is not None:
-            limits = f"{scores['bias']:+.2f} ({scores['low']:.2f} to {scores['high']:.2f})"
-            yield "indices", f"{title}: bias (limits of agreement)", limits, {}
-        yield "indices", f"{title}: r", scores["r"], {}
+            text += f" ({scores['low']:.2f} to {scores['high']:.2f})"
+        return text + ("" if scores["r"] is None else f", r {scores['r']:.3f}")
+
+    for name, scores in found["by_index"].items():
+        if scores is not None:
+            title = f"{_words(name).replace('.', ' ')}, {scores['unit']}, {scores['n']} nights: "
+            title += "mean absolute error, bias (limits of agreement), r"
+            beside = {n: said(value) for n, value in _beside(found, name).items()}
+            yield "full-night indices", title, said(scores), beside
 
 
 def _missing(found: dict[str, Any]) -> Rows:
-    axis = "channels taken away"
     for name, scores in found["by_set"].items():
-        title = f"{name} ({scores['channels']:.0f} channels)"
-        yield axis, f"{title}: staging κ", scores["kappa"], _beside(found, name, "kappa")
-        yield axis, f"{title}: event macro-F1", scores["event_f1"], {}
-        yield axis, f"{title}: number error ÷ median's", scores["relative_error"], {}
+        parts = [_shown(scores[each]) for each in ("kappa", "event_f1", "relative_error")]
+        title = (
+            f"{name} ({scores['channels']:.0f}): staging κ, event macro-F1, number error ÷ median's"
+        )
+        beside = {f"{n}, κ": value for n, value in _beside(found, name, "kappa").items()}
+        yield "channels left", title, " / ".join(parts), beside
 
 
 def _real(found: dict[str, Any]) -> Rows:
