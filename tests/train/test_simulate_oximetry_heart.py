@@ -1,5 +1,7 @@
 """Simulated oximeters and hearts: late dips, slow falls, drop-outs, ectopic beats."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -148,3 +150,18 @@ def test_fibrillation_is_irregular_without_memory() -> None:
     assert intervals.std() / intervals.mean() > 0.14
     assert steady.std() / steady.mean() < 0.12
     assert abs(np.corrcoef(intervals[1:], intervals[:-1])[0, 1]) < 0.2
+
+
+def test_a_polled_oximeter_holds_its_value_between_the_moments_it_is_asked() -> None:
+    prompt = Circulation(94.0, 15.0, 1.0)
+    polled = replace(prompt, poll_s=9.2, live_s=1.0)
+    seen = [saturation(np.random.default_rng(8), 7200, [], who) for who in (prompt, polled)]
+    apart_s = [np.diff(np.flatnonzero(np.diff(spo2_pct))) for spo2_pct in seen]
+    assert (apart_s[0] < 7).mean() > 0.3
+    assert (apart_s[1] >= 7).all()
+    assert np.abs(seen[0] - seen[1]).mean() < 0.5
+
+
+def test_nobody_shows_more_than_their_oximeter_can() -> None:
+    who = Circulation(99.0, 15.0, 1.0, highest_pct=98.0)
+    assert saturation(np.random.default_rng(9), 3600, [], who).max() == 98
