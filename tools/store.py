@@ -13,9 +13,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +25,7 @@ import numpy as np
 from sleeplm.errors import StoreError
 from sleeplm.scoring import UNSCORED
 from tools.columns import COLUMNS_KEY, CaseFilter, EpochColumns, pack, row_facts
+from tools.scrub import scrub
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -338,7 +338,7 @@ class CaseStore:
         return gone
 
     def _purge(self, names: Sequence[str]) -> None:
-        """Have Chroma write out the index and empty its log, then give up free pages."""
+        """Have Chroma write out the index and empty its log, then clear what is unused."""
         for name in names:
             self._client.get_collection(name, embedding_function=None).modify(
                 configuration={"hnsw": {"batch_size": 2, "sync_threshold": 2}}
@@ -352,11 +352,10 @@ class CaseStore:
             thresholds = {key: HNSW[key] for key in ("batch_size", "sync_threshold")}
             bare.modify(configuration={"hnsw": thresholds})
         self._client.close()
-        with suppress(sqlite3.OperationalError):  # a reader that searches just now holds the file
-            database = sqlite3.connect(self.folder / "chroma.sqlite3")
-            database.execute("VACUUM")
-            database.close()
-        self._open()
+        try:
+            scrub(self.folder)
+        finally:
+            self._open()
 
     def rebuild(self, progress: Callable[[str, float], None] | None = None) -> int:
         """Build the index anew from the rows of the nights that are kept completely.
