@@ -77,7 +77,7 @@ REM_EYE_DB = 1.2
 # other stages and the eyes in them, come out as measured: medians of the UCD patients for W, of
 # the one full night for N2 and R; N3 above 16 Hz lies between the two.
 TRIM_DB = (
-    (0.8, -1.3, -1.6, -0.6, 0.5, 0.5, 0.6, -0.8, -4.0),
+    (0.8, -1.3, -1.6, -0.6, 0.5, 0.5, 0.6, -0.4, -3.2),
     (1.0, 0.0, 0.3, 0.6, 0.0, -0.4, -0.8, -2.2, -3.0),
     (0.5, 0.5, 0.0, 0.0, -0.6, -0.6, -0.8, -0.8, -0.4),
     (0.8, 0.4, 0.0, 0.3, -0.2, -0.2, 0.2, 1.2, 0.8),
@@ -93,7 +93,7 @@ INTRUSION_SHARE, INTRUSION_DB = 0.25, (1.5, 4.5)
 # Muscles of the scalp at the central leads, by stage: median density in dB re 1 µV²/Hz above
 # 20 Hz, and how it varies in dB: over half a minute, and within a second. In W of the UCD patients
 # one epoch of twenty has 11 dB more at 25-30 Hz than the median one.
-SCALP_MUSCLE_DB = (-7.0, -16.0, -24.0, -26.0, -24.0)
+SCALP_MUSCLE_DB = (-6.5, -16.0, -24.0, -26.0, -24.0)
 SCALP_MUSCLE_SD_DB = (4.5, 3.5)
 # The same with a body movement.
 MOVEMENT_MUSCLE_DB = 9.0
@@ -332,7 +332,7 @@ def _alpha_power(stage_db: np.ndarray, alpha_hz: float) -> np.ndarray:
     """Power of the alpha that comes in bursts, most of it in W [5, n_frequencies]."""
     frequency = np.maximum(FREQUENCY_HZ, 0.1)
     band = np.exp(-0.5 * (np.log2(frequency / alpha_hz) / 0.2) ** 2)
-    share = np.array([0.65, 0.35, 0.35, 0.4, 0.25])[:, None]
+    share = np.array([0.75, 0.35, 0.35, 0.4, 0.25])[:, None]
     return 10 ** (stage_db / 10) * band * share
 
 
