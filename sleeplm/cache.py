@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,14 +33,22 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "sleeplm"
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Call ``write`` on a temporary file beside ``path`` and move it there when it is complete."""
+def write_atomically(path: Path, content: str | Callable[[Path], None]) -> None:
+    """Write a temporary file beside ``path`` and move it there when it is complete.
+
+    Parameters
+    ----------
+    path : Path
+    content : str or callable
+        The text, or a function that writes to the path it is given.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
     try:
-        write(temporary)
+        if isinstance(content, str):
+            temporary.write_text(content, "utf-8")
+        else:
+            content(temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -81,16 +89,13 @@ class NightCache:
     def save_json(self, name: str, value: Any) -> None:
         """Store ``value`` as JSON under ``name``."""
         if self.folder is not None:
-            text = json.dumps(value)
-            self._write(self.folder / f"{name}.json", lambda t: _write_text(t, text))
+            self._write(self.folder / f"{name}.json", json.dumps(value))
 
-    def _write(self, path: Path, write: Callable[[Path], None]) -> None:
+    def _write(self, path: Path, content: str | Callable[[Path], None]) -> None:
         try:
-            write_atomically(path, write)
+            # What was read of a patient is nobody else's to see on a shared machine.
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_atomically(path, content)
         except OSError:
             # A full or read-only disk must not stop the analysis: the cache only saves time.
             self.folder = None
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, "utf-8")

@@ -133,7 +133,7 @@ class Corpus:
     ) -> None:
         self.paths = list(paths)
         self._read = ShardReader(config)
-        event_kinds = config.extensions.event_kinds
+        event_kinds = config.extensions.event_kinds or tuple(EVIDENCE)
         stages, trust, events = [], [], []
         for path in self.paths:
             shard = self._read(path)
@@ -149,7 +149,7 @@ class Corpus:
         counts = np.bincount(self.stages[self.stages >= 0], minlength=len(STAGES)).astype(float)
         share = np.where(self.stages >= 0, 1 / np.sqrt(counts[self.stages].clip(min=1)), 1e-4)
         share *= np.concatenate(trust)
-        if rare_events > 1 and event_kinds:
+        if rare_events > 1:
             share *= _rarity(np.concatenate(events), rare_events)
         if not share.sum():
             raise SleepLMError(
@@ -187,6 +187,7 @@ def make_batch(
     n_systems: int = len(SYSTEMS),
     mix: TextMix = DEFAULT_MIX,
     rows: range | None = None,
+    caption_style: str = "fixed",
 ) -> Batch:
     """The tensors of a step; text is worded anew, and what a dropped channel hides is left out.
 
@@ -233,7 +234,7 @@ def make_batch(
         fields = left_to_see(epoch.fields, set(montage) - seen, hidden)
         texts.append(contrastive_text(fields, row_rngs[row], mix))
         for index in systems:
-            captions.append(render(fields, SYSTEMS[index]))
+            captions.append(render(fields, SYSTEMS[index], style=caption_style, rng=row_rngs[row]))
             prefixes.append((index, -1))
     phrases = [
         WORDINGS[kind][rng.integers(len(WORDINGS[kind])) if rng.random() < 0.6 else 0]
@@ -320,7 +321,7 @@ def _scaled(numbers: np.ndarray, config: ModelConfig) -> np.ndarray:
 
 def _trimmed(ids: torch.Tensor) -> torch.Tensor:
     """Token rows cut to the longest one, plus the pad that the text tower's mask can see."""
-    longest = int((ids != 0).sum(dim=1).max())
+    longest = int((ids != 0).sum(dim=1).amax()) if len(ids) else 0
     return ids[:, : min(longest + 1, ids.shape[1])]
 
 

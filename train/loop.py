@@ -180,6 +180,9 @@ class _Run:
     # ── a step ───────────────────────────────────────────────────────────────────────────────
     def batches(self, step: int) -> list[Batch]:
         """This rank's rows of a step, in ``accumulate`` parts."""
+        return [batch.to(self.ranks.device) for batch in self._drawn(step)]
+
+    def _drawn(self, step: int) -> list[Batch]:
         recipe = self.recipe
         rng = np.random.default_rng((recipe.seed, step))
         drawn = self.corpus.draw(rng, recipe.batch_size, self.rows)
@@ -194,9 +197,22 @@ class _Run:
                 recipe.captions_per_step,
                 recipe.texts,
                 rows=range(self.rows[part[0]], self.rows[part[-1]] + 1),
-            ).to(self.ranks.device)
+                caption_style=recipe.caption_style,
+            )
             for part in parts
         ]
+
+    def _prefetched(self, first: int, steps: int) -> Iterator[list[Batch]]:
+        """The batches of all steps in order, made by ``loaders`` processes ahead of their use."""
+        loader = torch.utils.data.DataLoader(
+            _Steps(self._drawn, first, steps),
+            batch_size=None,
+            num_workers=self.recipe.loaders,
+            # Its own: a draw from the global generator would shift the dropout of a resumed run.
+            generator=torch.Generator(),
+        )
+        for batches in loader:
+            yield [batch.to(self.ranks.device) for batch in batches]
 
     def gradients(self, batches: list[Batch]) -> dict[str, Tensor]:
         """Leave a step's gradients in the parameters; returns the terms of the loss."""
@@ -281,11 +297,11 @@ class _Run:
         say(f"{count:,} parameters, {steps} steps, {self.ranks.world} × {self.ranks.device}")
         flops, peak = self._cost(first) if first < steps else (0.0, 1.0)
         began = saved = time.monotonic()
-        for step in range(first, steps):
+        for step, batches in zip(range(first, steps), self._prefetched(first, steps), strict=True):
             rate = settings["lr"] * _schedule(step, steps, settings)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
-            parts = self.gradients(self.batches(step))
+            parts = self.gradients(batches)
             norm = nn.utils.clip_grad_norm_(self.model.parameters(), settings["clip"])
             norm_value = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
             if math.isfinite(norm_value):
@@ -417,6 +433,19 @@ class _Run:
         return int(state["step"])
 
 
+class _Steps(torch.utils.data.Dataset[list[Batch]]):
+    """Steps as items, so that torch's loader can make them in other processes."""
+
+    def __init__(self, make: Callable[[int], list[Batch]], first: int, steps: int) -> None:
+        self.make, self.first, self.steps = make, first, steps
+
+    def __len__(self) -> int:
+        return self.steps - self.first
+
+    def __getitem__(self, index: int) -> list[Batch]:
+        return self.make(self.first + index)
+
+
 def _started(source: str) -> tuple[ReCoCa, SmallTokenizer | ClipTokenizer]:
     """Model and tokenizer of weights to go on from."""
     from sleeplm.reader import SleepLM
@@ -461,7 +490,8 @@ def _vocabulary(out: Path, corpus: Corpus, recipe: Recipe) -> SmallTokenizer | C
     if path.exists():
         return SmallTokenizer.load(path)
     rng = np.random.default_rng(recipe.seed)
-    tokenizer = SmallTokenizer.train(caption_sample(corpus, rng, 3000), recipe.vocabulary)
+    sample = caption_sample(corpus, rng, min(3000, 5 * len(corpus)))
+    tokenizer = SmallTokenizer.train(sample, recipe.vocabulary)
     write_atomically(path, tokenizer.save)
     return tokenizer
 
@@ -509,11 +539,7 @@ def _cut_log(path: Path, first: int) -> None:
             continue  # the line that was being written
         if record["step"] < first:
             kept.append(line + "\n")
-    write_atomically(path, lambda temporary: _write(temporary, "".join(kept)))
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, "utf-8")
+    write_atomically(path, "".join(kept))
 
 
 def _draw_curves(out: Path) -> None:

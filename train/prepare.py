@@ -97,7 +97,7 @@ class Manifest:
             "failed": dict(sorted(self.failed.items())),
         }
         text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-        write_atomically(self.folder / MANIFEST, lambda path: _write(path, text))
+        write_atomically(self.folder / MANIFEST, text)
 
     @classmethod
     def load(cls, folder: Path) -> Manifest:
@@ -123,10 +123,6 @@ class Manifest:
         if version != FORMAT:
             raise SleepLMError(f"{path}: made by another version; prepare the corpus anew")
         return cls(folder, nights, failed)
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, "utf-8")
 
 
 # ── which nights ─────────────────────────────────────────────────────────────────────────────────

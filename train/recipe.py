@@ -11,6 +11,7 @@ from typing import Any
 
 from sleeplm.errors import SleepLMError
 from sleeplm.model.config import ModelConfig
+from train.captions import STYLES
 from train.captions.mix import TextMix
 from train.corpus import Augmentation
 from train.objective import LossWeights
@@ -37,8 +38,13 @@ class Recipe:
         is: "hub", a file or a folder.
     accumulate : int
         Parts in which a process works on its rows of a step; the contrastive batch stays whole.
+    loaders : int
+        Processes of each rank that word and stack batches ahead of the step; 0 does it in between.
     shard_weights : bool
         FSDP2 instead of DDP: weights, gradients and optimiser state are spread over the ranks.
+    caption_style : {"fixed", "released", "varied"}
+        Wording of the captions that the decoder learns; a small one learns numbers only in one
+        fixed wording.
     precision : {"auto", "fp32", "bf16"}
         bf16 is autocast; "auto" takes it where the hardware has it.
     """
@@ -51,6 +57,7 @@ class Recipe:
     accumulate: int = 1
     seed: int = 1
     threads: int = 2
+    loaders: int = 0
     precision: str = "fp32"
     shard_weights: bool = False
     vocabulary: int | str = 1500
@@ -58,6 +65,7 @@ class Recipe:
     corpus: dict[str, Any] = field(default_factory=dict)
     optimizer: dict[str, Any] = field(default_factory=dict)
     captions_per_step: int = 3
+    caption_style: str = "fixed"
     loss: LossWeights = field(default_factory=LossWeights)
     augmentation: Augmentation = field(default_factory=Augmentation)
     texts: TextMix = field(default_factory=TextMix)
@@ -65,15 +73,19 @@ class Recipe:
     log_every: int = 20
 
     def __post_init__(self) -> None:
-        for key, allowed in (("family", FAMILIES), ("precision", PRECISIONS)):
+        for key, allowed in (
+            ("family", FAMILIES),
+            ("precision", PRECISIONS),
+            ("caption_style", STYLES),
+        ):
             if getattr(self, key) not in allowed:
                 raise SleepLMError(
                     f"recipe {self.name}: {key} {getattr(self, key)!r} is not known; use one of "
                     f"{', '.join(allowed)}"
                 )
-        if self.batch_size < 1 or self.accumulate < 1 or self.steps < 1:
+        if self.batch_size < 1 or self.accumulate < 1 or self.steps < 1 or self.loaders < 0:
             raise SleepLMError(
-                f"recipe {self.name}: steps, batch_size and accumulate must be at least 1"
+                f"recipe {self.name}: steps, batch_size and accumulate are at least 1, loaders 0"
             )
 
     def shape(self) -> ModelConfig:

@@ -6,7 +6,6 @@ XML is parsed by defusedxml: entity declarations and external references are ref
 from __future__ import annotations
 
 import math
-import os
 import re
 from datetime import datetime
 from itertools import groupby
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
+from sleeplm.cache import write_atomically
 from sleeplm.errors import ScoringError
 from sleeplm.scoring import EPOCH_S, EVENT_KINDS, UNSCORED, Event, Scoring
 from sleeplm.scoring_files.vocabulary import Draft
@@ -245,14 +245,7 @@ def write_nsrr_xml(scoring: Scoring, path: str | Path) -> None:
             "",
         ]
     )
-    _write_whole(text, path)
-
-
-def _write_whole(text: str, path: str | Path) -> None:
-    target = Path(path)
-    partial = target.with_name(target.name + ".part")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, target)
+    write_atomically(Path(path), text)
 
 
 def write_profusion_xml(scoring: Scoring, path: str | Path) -> None:
@@ -269,12 +262,12 @@ def write_profusion_xml(scoring: Scoring, path: str | Path) -> None:
     stages = "".join(
         f"<SleepStage>{PROFUSION_CODES[stage]}</SleepStage>" for stage in scoring.stages
     )
-    _write_whole(
+    write_atomically(
+        Path(path),
         '<?xml version="1.0" encoding="UTF-8" standalone="no"?>\n'
         f"<CMPStudyConfig>\n<EpochLength>{EPOCH_S:g}</EpochLength>\n<ScoredEvents>\n"
         + "\n".join(rows)
         + f"\n</ScoredEvents>\n<SleepStages>{stages}</SleepStages>\n</CMPStudyConfig>\n",
-        path,
     )
 
 

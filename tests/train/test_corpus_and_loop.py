@@ -1,5 +1,6 @@
 """From simulated nights to a trained folder: shards, augmentation, and a run that resumes."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,13 @@ import yaml
 from sleeplm.errors import SleepLMError
 from sleeplm.model.config import ModelConfig
 from sleeplm.model.tokenizer import SmallTokenizer
-from sleeplm.scoring import STAGES
-from train.corpus import EVIDENCE, Augmentation, Corpus, augment, make_batch
+from sleeplm.scoring import EVENT_KINDS, STAGES
+from train.captions.event_wordings import UNSEEN, WORDINGS
+from train.corpus import ALONE, EVIDENCE, Augmentation, Corpus, augment, make_batch
 from train.loop import train
 from train.prepare import prepare
 from train.recipe import load_recipe
+from train.shards import ShardReader
 
 PLAN = [{"seed": 5, "hours": 0.5, "ahi": 40.0, "condition": "osa", "variety": 1.0}]
 TINY = {
@@ -183,15 +186,91 @@ def _with(recipe: Path, **changes: object) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["embedded", "tiny-cpu"])
-def test_every_recipe_in_the_package_can_be_read(name: str) -> None:
+@pytest.mark.parametrize("name", ["embedded", "finetune", "tiny-cpu"])
+def test_every_recipe_of_simulated_nights_can_be_read(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.steps > 0
     assert recipe.corpus["nights"] > 0
 
 
+def test_the_base_recipe_has_the_shape_of_the_paper() -> None:
+    from sleeplm.model.recoca import ReCoCa
+
+    recipe = load_recipe("base")
+    with torch.device("meta"):
+        model = ReCoCa(recipe.shape())
+    assert sum(parameter.numel() for parameter in model.parameters()) / 1e6 == pytest.approx(
+        385.4, abs=0.1
+    )
+
+
+def test_a_model_without_heads_learns_from_the_released_captions(
+    tmp_path: Path, shard: Path
+) -> None:
+    plain = {key: value for key, value in TINY["model"].items() if key != "extensions"}  # type: ignore[attr-defined]
+    base = load_recipe("base")
+    recipe = tmp_path / "base.yaml"
+    changes = {"family": "base", "model": plain, "caption_style": base.caption_style, "steps": 2}
+    loss = {"grounding": base.loss.grounding, "auxiliary": base.loss.auxiliary}
+    recipe.write_text(yaml.safe_dump({**TINY, **changes, "loss": loss}))
+    train(recipe, tmp_path / "out", corpus=shard.parent, progress=lambda _: None)
+    record = json.loads((tmp_path / "out" / "log.jsonl").read_text().splitlines()[-1])
+    assert {"contrastive", "reconstruction", "caption", "total"} <= set(record)
+    assert not {"grounding", "auxiliary"} & set(record)
+    assert np.isfinite(record["total"])
+
+
+def test_batches_made_in_other_processes_are_the_same(tmp_path: Path, shard: Path) -> None:
+    logs = []
+    for loaders in (0, 2):
+        recipe = tmp_path / f"{loaders}.yaml"
+        recipe.write_text(yaml.safe_dump({**TINY, "steps": 3, "loaders": loaders}))
+        out = tmp_path / str(loaders)
+        train(recipe, out, corpus=shard.parent, progress=lambda _: None)
+        lines = (out / "log.jsonl").read_text().splitlines()
+        logs.append([json.loads(line)["total"] for line in lines])
+    assert len(logs[0]) == 3
+    assert logs[0] == logs[1]
+
+
+def test_some_epochs_keep_what_a_small_recording_has(corpus: Corpus, config: ModelConfig) -> None:
+    clean = np.stack([corpus.epoch(index).signals for index in range(40)]).astype(np.float32)
+    rngs = [np.random.default_rng(row) for row in range(40)]
+    _, present = augment(clean, rngs, config, Augmentation(alone=1.0))
+    montage = list(config.input.montage)
+    kept = {
+        tuple(name for name, there in zip(montage, row, strict=True) if there) for row in present
+    }
+    assert {tuple(sorted(names, key=montage.index)) for names in ALONE} == kept
+
+
+def test_epochs_with_rare_events_are_drawn_more_often(shard: Path, config: ModelConfig) -> None:
+    plain, balanced = Corpus([shard], config), Corpus([shard], config, rare_events=4.0)
+    kinds = config.extensions.event_kinds
+    there = ShardReader(config)(shard).kinds_by_epoch(kinds)
+    counts = there.sum(axis=0)
+    rarest = int(np.argmin(np.where(counts > 0, counts, counts.max() + 1)))
+
+    def share(of: Corpus) -> float:
+        return float(np.diff(of.weights, prepend=0.0)[there[:, rarest]].sum())
+
+    factor = min(4.0, float(np.sqrt(counts.max() / counts[rarest])))
+    odds = share(balanced) / (1 - share(balanced)) * (1 - share(plain)) / share(plain)
+    assert 1.0 < odds <= factor + 1e-6
+    own = [any(kind == kinds[rarest] for kind, _, _ in corpus_epoch.events)
+           for corpus_epoch in map(plain.epoch, range(len(plain)))]  # fmt: skip
+    assert own == there[:, rarest].tolist()
+
+
+def test_wordings_kept_for_the_evaluation_are_not_trained_on() -> None:
+    trained = {words.lower() for wordings in WORDINGS.values() for words in wordings}
+    kept = [words.lower() for wordings in UNSEEN.values() for words in wordings]
+    assert not trained & set(kept)
+    assert set(UNSEEN) <= set(EVENT_KINDS)
+
+
 def test_an_unknown_recipe_or_key_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SleepLMError, match=r"embeded.*embedded, finetune, tiny-cpu"):
+    with pytest.raises(SleepLMError, match=r"embeded.*base, embedded, finetune, tiny-cpu"):
         load_recipe("embeded")
     path = tmp_path / "r.yaml"
     path.write_text("name: x\nsteps: 1\nstepz: 2\n")
