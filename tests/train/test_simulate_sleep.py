@@ -186,3 +186,42 @@ def test_atonia_lost_gives_rem_tone_and_twitches() -> None:
 def test_the_same_generator_gives_the_same_waves() -> None:
     assert np.array_equal(one_stage(N2, 2, 5), one_stage(N2, 2, 5))
     assert not np.array_equal(one_stage(N2, 2, 5), one_stage(N2, 2, 6))
+
+
+def test_whole_epochs_of_sleep_have_the_spectrum_that_was_measured() -> None:
+    # dB re 1 µV²/Hz of the one full real night at 1.5, 5, 9, 18 and 27.5 Hz.
+    measured = {
+        N2: (18.2, 8.7, 8.0, -3.4, -9.7),
+        N3: (23.0, 10.5, 8.0, -5.9, -11.3),
+        R: (11.2, 7.6, 5.9, -1.3, -6.4),
+    }
+    bands = ((1.2, 1.8), (4.5, 5.5), (8.5, 9.5), (17.0, 19.0), (26.0, 29.0))
+    for stage, levels in measured.items():
+        nights = [
+            [level_db(wave, *band) for band in bands]
+            for wave in (one_stage(stage, 10, seed) for seed in range(6))
+        ]
+        assert np.all(np.abs(np.mean(nights, axis=0) - levels) < 3.0), stage
+
+
+def test_the_muscles_of_the_scalp_join_in_when_the_body_moves() -> None:
+    seconds = np.full(600, N2)
+    still = simulate_brain(np.random.default_rng(3), seconds, ()).c3
+    moved = simulate_brain(np.random.default_rng(3), seconds, (), movements_s=[(100.0, 130.0)]).c3
+    inside, outside = slice(102 * RATE_HZ, 128 * RATE_HZ), slice(200 * RATE_HZ, 590 * RATE_HZ)
+    assert level_db(moved[inside], 25, 45) > level_db(still[inside], 25, 45) + 8
+    assert abs(level_db(moved[outside], 25, 45) - level_db(still[outside], 25, 45)) < 1.5
+    assert abs(level_db(moved[inside], 1, 4) - level_db(still[inside], 1, 4)) < 2.5
+
+
+def test_an_arousal_is_as_fast_as_the_sleepers_own_wake() -> None:
+    wake, rise = [], []
+    for seed in range(4):
+        spans = [(float(at), at + 10.0) for at in range(20, 580, 60)]
+        wave = simulate_brain(np.random.default_rng(seed), np.full(600, N2), spans).c3
+        inside = np.concatenate(
+            [wave[int(a + 1) * RATE_HZ : int(b - 1) * RATE_HZ] for a, b in spans]
+        )
+        rise.append(level_db(inside, 16, 25))
+        wake.append(level_db(one_stage(W, 10, seed), 16, 25))
+    assert abs(np.mean(rise) - np.mean(wake)) < 4.0
