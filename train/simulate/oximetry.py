@@ -287,7 +287,7 @@ def find_desaturations(
         end = nadir_at + (int(regained[0]) if len(regained) else len(after))
         found.append(
             Desaturation(
-                float(onset + 1),
+                float(onset),
                 float(max(end, nadir_at + 1)),
                 float(baseline),
                 float(nadir),
