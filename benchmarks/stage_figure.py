@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.realism import STAGES, prerau_epochs, ucd_epochs
+from benchmarks.realism import STAGES, as_recorded_by_ucd, prerau_epochs, ucd_epochs
 
 TRACES = (("EEG_C3_A2", 0), ("EOG_L", -160), ("EOG_R", -280), ("EMG_CHIN", -380))
 
@@ -33,6 +33,7 @@ def main() -> None:
         calm[int(arousal.onset_s // 30) : int(arousal.end_s // 30) + 1] = False
     real, words = prerau_epochs(arguments.data)
     _, other, other_words = ucd_epochs(arguments.data, "train")[2]
+    other = as_recorded_by_ucd(other, real=True)
     rng = np.random.default_rng(arguments.seed)
     figure, axes = plt.subplots(10, 1, figsize=(11, 14), height_ratios=[2, 4.2] * 5)
     for row, stage in enumerate(STAGES):
