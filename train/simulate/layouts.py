@@ -1,9 +1,10 @@
 """Layouts: in which labels, rates, units and references a cohort or a recorder writes its nights.
 
-Labels are those that the reader's alias table names for the cohort; rates are the cohort's usual
-ones where they are known, and otherwise the recorder family's. Where a cohort stores electrodes
-against a common reference (C3, A2, LOC, ECG1 …), the file holds the electrodes, and the channels
-come back as differences.
+Labels are those that the reader's alias table names for the cohort; rates are those of the
+montage tables that NSRR publishes with each cohort (github.com/nsrr, COHORT-documentation,
+"Montage and Sampling Rate Information"). Legs keep a rate that shows an EMG where a cohort stores
+a piezo sensor at 64 Hz (MrOS, CFS). Where a cohort stores electrodes against a common reference
+(C3, A2, LOC, ECG1 …), the file holds the electrodes, and the channels come back as differences.
 """
 
 from __future__ import annotations
@@ -130,10 +131,10 @@ LAYOUTS: dict[str, Layout] = {
             (
                 Lead("Leg L", "LEG_L", 256.0, "uV", EMG_UV),
                 Lead("Leg R", "LEG_R", 256.0, "uV", EMG_UV),
-                Lead("Airflow", "AF", 32.0, "", BELT),
-                Lead("Thoracic", "THX", 32.0, "", BELT),
-                Lead("Abdominal", "ABD", 32.0, "", BELT),
-                Lead("Position", "POS", 1.0, "", CODE),
+                Lead("Airflow", "AF", 16.0, "", BELT),
+                Lead("Thoracic", "THX", 16.0, "", BELT),
+                Lead("Abdominal", "ABD", 16.0, "", BELT),
+                Lead("Position", "POS", 4.0, "", CODE),
                 Lead("HR", "HR", 1.0, "bpm", BPM),
                 Lead("SaO2", "SPO2", 1.0, "%", PERCENT),
             ),
@@ -163,8 +164,8 @@ LAYOUTS: dict[str, Layout] = {
              "ECG+": "ECG1", "ECG-": "ECG2", "CHIN+": "EMG1", "CHIN-": "EMG2"},
             {"EEG": 128.0, "CHIN": 128.0, "ECG": 256.0},
             (
-                Lead("L Leg", "LEG_L", 128.0, "uV", EMG_UV),
-                Lead("R Leg", "LEG_R", 128.0, "uV", EMG_UV),
+                Lead("L Leg", "LEG_L", 256.0, "uV", EMG_UV),
+                Lead("R Leg", "LEG_R", 256.0, "uV", EMG_UV),
                 Lead("AIRFLOW", "AF", 32.0, "", BELT),
                 Lead("THOR EFFORT", "THX", 32.0, "", BELT),
                 Lead("ABDO EFFORT", "ABD", 32.0, "", BELT),
@@ -186,9 +187,9 @@ LAYOUTS: dict[str, Layout] = {
             Lead("ECG", "ECG", 200.0, "mV", ECG_MV),
             Lead("lat", "LEG_L", 200.0, "uV", EMG_UV),
             Lead("rat", "LEG_R", 200.0, "uV", EMG_UV),
-            Lead("flow", "AF", 100.0, "", BELT),
-            Lead("thorax", "THX", 100.0, "", BELT),
-            Lead("abdomen", "ABD", 100.0, "", BELT),
+            Lead("flow", "AF", 200.0, "", BELT),
+            Lead("thorax", "THX", 200.0, "", BELT),
+            Lead("abdomen", "ABD", 200.0, "", BELT),
             Lead("position", "POS", 1.0, "", CODE),
             Lead("spo2", "SPO2", 1.0, "%", PERCENT),
         )
