@@ -349,14 +349,17 @@ def carry_over(data: Path, seed: int, n_nights: int, variety: float) -> dict[str
     words = np.concatenate([stages for _, stages in made])
     absolute = np.concatenate([band_db(epochs) for epochs, _ in made])
     relative = np.concatenate([band_db(epochs, relative=True) for epochs, _ in made])
-    stager = RandomForestClassifier(
-        300, min_samples_leaf=3, class_weight="balanced_subsample", random_state=0
-    ).fit(absolute, words)
     epochs, truth = prerau_epochs(data)
-    result: dict[str, Any] = {
-        "variety": variety,
-        "prerau_kappa": round(float(cohen_kappa_score(truth, stager.predict(band_db(epochs)))), 3),
-    }
+    result: dict[str, Any] = {"variety": variety}
+    for name, features, is_relative in (
+        ("prerau_kappa", absolute, False),
+        ("prerau_kappa_relative", relative, True),
+    ):
+        stager = RandomForestClassifier(
+            300, min_samples_leaf=3, class_weight="balanced_subsample", random_state=0
+        ).fit(features, words)
+        said = stager.predict(band_db(epochs, relative=is_relative))
+        result[name] = round(float(cohen_kappa_score(truth, said)), 3)
     two = np.isin(words, ["W", "N3"])
     pair = RandomForestClassifier(
         300, min_samples_leaf=3, class_weight="balanced_subsample", random_state=0
