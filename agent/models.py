@@ -34,6 +34,10 @@ URL_VARIABLES = {
     "ollama": ("OLLAMA_HOST",),
 }
 REQUEST_TIMEOUT_S = 120.0
+#: A model on this machine's own processor may think for long.
+LOCAL_TIMEOUT_S = 600.0
+#: Keeps a very small model from saying one sentence again and again.
+LOCAL_FREQUENCY_PENALTY = 0.4
 LIBRARY_ROOTS = frozenset(
     (
         *("openai", "anthropic", "ollama", "httpx", "httpcore", "requests", "google", "groq"),
@@ -66,7 +70,10 @@ class ChosenModel:
 
 
 def choose_model(
-    llm: str | BaseChatModel | None = None, base_url: str | None = None
+    llm: str | BaseChatModel | None = None,
+    base_url: str | None = None,
+    *,
+    typed_choice: bool = False,
 ) -> ChosenModel:
     """Make the chat model that ``llm`` names.
 
@@ -74,10 +81,13 @@ def choose_model(
     ----------
     llm : str, BaseChatModel or None
         None or ``"offline"``: the planner of this package. ``"provider:model"``: any provider
-        of LangChain's ``init_chat_model``. A chat model of LangChain is taken as it is.
+        of LangChain's ``init_chat_model``. ``"gguf:FILE"``: a file that is run in this process. A
+        chat model of LangChain is taken as it is.
     base_url : str or None
         An OpenAI-compatible server, or the address of the named provider's server. It is sent
         the key in ``SLEEPLM_LLM_API_KEY``, where that is set, and never a provider's key.
+    typed_choice : bool
+        The model cannot call tools: ask it for a choice by JSON schema instead.
 
     Raises
     ------
@@ -94,6 +104,8 @@ def choose_model(
         return ChosenModel(OfflinePlanner(), "offline planner", True, False)
     if not isinstance(llm, str):
         return _given_model(llm)
+    if llm.startswith("gguf:"):
+        return _local_model(llm.removeprefix("gguf:"), base_url)
     provider, name = _split(llm, has_url=base_url is not None)
     if base_url is not None:
         parts = urlsplit(base_url)
@@ -124,7 +136,42 @@ def choose_model(
     leaves = provider == "ollama" and name.endswith("-cloud")
     if provider == "ollama" and address is None:
         address = "http://127.0.0.1:11434"
+    if typed_choice:
+        from agent.typed_choice import TypedChoiceModel
+
+        chat = TypedChoiceModel(inner=chat)
     return ChosenModel(chat, f"{provider}:{name}", False, leaves or not _is_loopback(address))
+
+
+def _local_model(file: str, base_url: str | None) -> ChosenModel:
+    """A GGUF file, served to this process alone."""
+    from pathlib import Path
+
+    if base_url is not None:
+        raise LanguageModelError("a GGUF file runs in this process: leave the LLM address away")
+    if not file:
+        raise LanguageModelError("gguf: names no file; give --llm gguf:FILE")
+    from agent.local import ANSWER_TOKENS, start_local_model
+
+    local = start_local_model(Path(file).expanduser())
+    from langchain_openai import ChatOpenAI
+    from pydantic import SecretStr
+
+    from agent.typed_choice import TypedChoiceModel
+
+    chat: BaseChatModel = ChatOpenAI(
+        model=local.name,
+        base_url=local.url,
+        api_key=SecretStr(local.key),
+        timeout=LOCAL_TIMEOUT_S,
+        max_retries=0,
+        temperature=0.0,
+        frequency_penalty=LOCAL_FREQUENCY_PENALTY,
+        max_completion_tokens=ANSWER_TOKENS,
+    )
+    if not local.calls_tools:
+        chat = TypedChoiceModel(inner=chat)
+    return ChosenModel(chat, f"gguf:{local.name}", False, False)
 
 
 def language_model_error(error: BaseException, model: ChosenModel) -> LanguageModelError | None:

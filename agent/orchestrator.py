@@ -42,6 +42,8 @@ class Orchestrator:
     memory : path or None
         A SQLite file that keeps conversations over a restart, readable by its owner only. None:
         they end with the program.
+    typed_choice : bool
+        The language model cannot call tools: it is asked for a choice by JSON schema instead.
 
     Raises
     ------
@@ -56,8 +58,9 @@ class Orchestrator:
         *,
         tools: Sequence[BaseTool] | None = None,
         memory: str | Path | None = None,
+        typed_choice: bool = False,
     ) -> None:
-        self.model = choose_model(llm, base_url)
+        self.model = choose_model(llm, base_url, typed_choice=typed_choice)
         self._tools = tools
         self._memory = None if memory is None else Path(memory)
         self._lock = threading.Lock()
