@@ -12,6 +12,7 @@ import pytest
 from langchain_core.language_models.fake_chat_models import FakeMessagesListChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableLambda
+from pydantic import Field
 
 from agent import Orchestrator
 from agent.local import start_local_model
@@ -23,8 +24,8 @@ from tools.session import Session
 class FormFiller(FakeMessagesListChatModel):
     """Fills schemas in from a script, and keeps what it was asked."""
 
-    forms: list[dict[str, Any]] = []
-    schemas: list[dict[str, Any]] = []
+    forms: list[dict[str, Any]] = Field(default_factory=list)
+    schemas: list[dict[str, Any]] = Field(default_factory=list)
 
     def with_structured_output(self, schema: Any, **options: Any) -> Any:
         def fill(told: Any) -> dict[str, Any]:
@@ -66,7 +67,7 @@ def test_the_choice_offers_only_the_tools_and_only_what_a_tool_needs(session: Se
 
 
 def test_no_choice_and_a_made_up_number_are_an_answer_that_is_marked(session: Session) -> None:
-    answer = Orchestrator(filler([{"tools": []}], "The AHI is 1.00.")).ask("AHI?", session)
+    answer = Orchestrator(filler([{"tools": []}] * 2, "The AHI is 1.00.")).ask("AHI?", session)
     assert answer.tool_calls == []
     assert answer.unverified == ["1.00"]
     assert "1.00 (unverified)" in answer.answer
