@@ -15,6 +15,7 @@ __all__ = [
     "EventAgreement",
     "Field",
     "Insight",
+    "InsightSpan",
     "NightSummary",
     "Quantity",
     "Severity",
@@ -181,13 +182,26 @@ class Severity(BaseModel):
     note: str = ""
 
 
+class InsightSpan(BaseModel):
+    """Where to look: epochs (numbers from 1) and seconds from the start of the recording."""
+
+    epoch: int
+    last_epoch: int
+    onset_s: float
+    end_s: float
+
+
 class Insight(BaseModel):
-    """A remark on the night: which rule made it, in words, and the fields that it stands on."""
+    """A remark on the night: which rule made it, in words, and the fields that it stands on.
+
+    ``spans`` are the stretches that show it best, in order of time; empty where it has no place.
+    """
 
     name: str
     text: str
     evidence: dict[str, float]
     source: str
+    spans: list[InsightSpan] = []
 
 
 class EventAgreement(BaseModel):
@@ -269,6 +283,7 @@ class NightSummary(BaseModel):
     rules: dict[str, str]
     severity: Severity
     insights: list[Insight]
+    not_judged: dict[str, str] = {}
     missing: list[str]
 
     def quantity(self, name: str) -> Quantity:
@@ -306,7 +321,12 @@ class NightSummary(BaseModel):
         if name == "severity":
             return self._severity_text()
         if name == "insights":
-            return "\n".join(f"{insight.text} ({insight.source})." for insight in self.insights)
+            lines = [f"{insight.text} ({insight.source})." for insight in self.insights]
+            lines += [
+                f"Not judged, {name.replace('_', ' ')}: {reason}."
+                for name, reason in self.not_judged.items()
+            ]
+            return "\n".join(lines)
         if name == "missing":
             return "\n".join(self.missing)
         lines = []

@@ -25,6 +25,7 @@ from sleeplm.hypopneas import (
     qualifies,
     stated_depth,
 )
+from sleeplm.insights import NightEvidence, disagreement, judged_insights
 from sleeplm.montage import POSITION_CODES
 from sleeplm.physiology.oximetry import desaturations, per_second, plausible_spo2
 from sleeplm.report import (
@@ -45,7 +46,7 @@ from sleeplm.scoring import (
     UNSCORED,
     Scoring,
 )
-from sleeplm.severity import AHI_BANDS_SOURCE, insights, judged
+from sleeplm.severity import AHI_BANDS_SOURCE, judged
 
 if TYPE_CHECKING:
     from sleeplm.physiology import NightMeasurements
@@ -250,7 +251,8 @@ class _Summarizer:
         )
         if scorer.kind == "automatic":
             summary.details = dict(self.scoring.meta.get("details") or {})
-        summary.insights.extend(insights(summary))
+        remarks, summary.not_judged = judged_insights(summary, self.evidence())
+        summary.insights.extend(remarks)
         summary.missing.extend(
             _missing(summary, [*self.scoring.problems, *self.doubts], scorer.kind)
         )
@@ -273,6 +275,9 @@ class _Summarizer:
                 agreement[name] = compare(first, second, first_summary, second_summary)
         summary.agreement = agreement
         summary.review_first = review_first({scoring.scorer.kind: scoring for scoring, _ in known})
+        remark = disagreement(summary)
+        if remark is not None:
+            summary.insights.append(remark)
 
     def sleep_times(self) -> None:
         minutes = EPOCH_S / 60
@@ -610,6 +615,34 @@ class _Summarizer:
         self.put("hr_mean", np.nanmean(values), note, "measured")
         self.put("hr_min", np.nanmin(values), note, "measured")
         self.put("hr_max", np.nanmax(values), note, "measured")
+
+    def hr_seconds(self) -> np.ndarray | None:
+        """Plausible heart rate per second, NaN elsewhere: the HR channel, else ECG beats."""
+        low, high = PLAUSIBLE_HR_BPM
+        signal = self.recording.channel("HR")
+        if signal is not None:
+            seconds = per_second(signal, RATE_HZ)
+            with np.errstate(invalid="ignore"):
+                return np.where((seconds >= low) & (seconds <= high), seconds, np.nan)
+        if self.measurements is None or len(self.measurements.beats_s) < 2:
+            return None
+        beats = np.asarray(self.measurements.beats_s)
+        rate = np.full(int(self.recording.duration_s), np.nan)
+        for start_s, interval_s in zip(beats[:-1], np.diff(beats), strict=True):
+            if interval_s > 0 and low <= 60.0 / interval_s <= high:
+                rate[int(start_s) : int(np.ceil(start_s + interval_s))] = 60.0 / interval_s
+        return rate
+
+    def evidence(self) -> NightEvidence:
+        """What the remarks' rules need beyond the figures."""
+        return NightEvidence(
+            scoring=self.scoring,
+            stages=self.stages,
+            is_sleep=self.is_sleep,
+            spo2=self.spo2,
+            hr=self.hr_seconds(),
+            positions=self.position_seconds(),
+        )
 
     def position_seconds(self) -> np.ndarray | None:
         signal = self.recording.channel("POS")

@@ -38,9 +38,11 @@ Section = Literal[
     "cardiac",
     "movement",
     "position",
+    "insights",
 ]
 Order = Literal["time", "longest", "shortest", "deepest", "confidence"]
 SYSTEMS: tuple[System, ...] = ("brain", "cardiac", "respiratory", "somatic", "stage_event")
+#: What a whole report holds; remarks follow those on sleep and breathing by themselves.
 SECTIONS: tuple[Section, ...] = (
     "recording",
     "sleep",

@@ -54,14 +54,14 @@ def summarize_session(session: Session, arguments: SummarizeArguments) -> NightR
             NightFacts.of(session), arguments.lights_off, arguments.lights_on, arguments.leave_out
         )
     sections: list[Section] = list(dict.fromkeys(arguments.sections or SECTIONS))
-    texts: dict[str, str] = {section: _section(night, summary, section) for section in sections}
+    figures = [section for section in sections if section != "insights"]
+    texts: dict[str, str] = {section: _section(night, summary, section) for section in figures}
     evidence: list[Evidence] = []
-    for section in sections:
+    for section in figures:
         evidence += section_evidence(summary, section)
-    if summary.insights and {"sleep", "respiratory"} & set(sections):
-        remarks = [f"{insight.text} ({insight.source})" for insight in summary.insights]
-        texts["insights"] = f"Remarks: {'; '.join(remarks)}."
-        evidence += [_remark(summary, insight) for insight in summary.insights]
+    if {"sleep", "respiratory", "insights"} & set(sections):
+        texts |= _insight_texts(night, summary, asked="insights" in sections)
+        evidence += [fact for one in summary.insights for fact in _remark(night, summary, one)]
     if told:
         # A figure of a supposition must not be taken for one of the night.
         given = " and ".join(told)
@@ -157,13 +157,55 @@ def _section(night: Night, summary: NightSummary, section: Section) -> str:
     return text
 
 
-def _remark(summary: NightSummary, insight: Insight) -> Evidence:
-    return Evidence(
+def _insight_texts(night: Night, summary: NightSummary, asked: bool) -> dict[str, str]:
+    """The remarks with their places; which rules could not be judged where they are asked for."""
+    texts = {}
+    if summary.insights:
+        remarks = [
+            f"{insight.text}{_places(night, insight)} ({insight.source})"
+            for insight in summary.insights
+        ]
+        texts["insights"] = f"Remarks: {'; '.join(remarks)}."
+    elif asked:
+        texts["insights"] = "Remarks: no rule is met."
+    if asked and summary.not_judged:
+        reasons = [
+            f"{name.replace('_', ' ')} ({reason})" for name, reason in summary.not_judged.items()
+        ]
+        texts["not_judged"] = f"Could not be judged: {'; '.join(reasons)}."
+    return texts
+
+
+def _places(night: Night, insight: Insight) -> str:
+    named = [
+        f"epoch {span.epoch}, {night.clock(span.onset_s)}"
+        if span.last_epoch == span.epoch
+        else f"epochs {span.epoch}-{span.last_epoch}, from {night.clock(span.onset_s)}"
+        for span in insight.spans
+    ]
+    return f" [see {'; '.join(named)}]" if named else ""
+
+
+def _remark(night: Night, summary: NightSummary, insight: Insight) -> list[Evidence]:
+    """The remark, once for each place that shows it; once without a place where it has none."""
+    fact = Evidence(
         kind="quantity",
         source=str(summary.scorer["kind"]),
         text=insight.text,
         field=f"insight.{insight.name}",
     )
+    placed = [
+        fact.model_copy(
+            update={
+                "epoch": span.epoch,
+                "onset_s": span.onset_s,
+                "end_s": span.end_s,
+                "clock": night.clock(span.onset_s),
+            }
+        )
+        for span in insight.spans
+    ]
+    return placed or [fact]
 
 
 summarize_night = sleep_tool(
@@ -173,6 +215,8 @@ summarize_night = sleep_tool(
     "The sleep report of the open night: total sleep time, efficiency, latencies, WASO, stages, "
     "AHI and other respiratory indices, oximetry, arousals, heart rate, movements, positions. Use "
     "it for indices and totals of the whole night (AHI, ODI, TST, T90 ...), for overviews, for how "
-    "near the severity class is to the next, and for what-if questions (another lights off, or "
-    "without a part of the night).",
+    "near the severity class is to the next, for remarks on the night (section insights: "
+    "positional or REM-related events, fragmentation, REM latency, hypoxic burden, insomnia pattern, Cheyne-"
+    "Stokes suspicion, PLM, heart rate with arousals, disagreement of scorings) and for what-if "
+    "questions (another lights off, or without a part of the night).",
 )

@@ -28,7 +28,7 @@ __all__ = ["Part", "Scope", "When", "moment_s", "resolve"]
 
 DAY_S = 86400.0
 #: REM epochs closer than this belong to one REM period (after Feinberg and Floyd, Psychophysiology
-#: 1979;16:283, who join what is less than 15 min apart).
+#: 1979;16:283: 15 min without REM part two periods). How long a period lasts is not asked here.
 REM_GAP_MIN = 15.0
 NREM_STAGES = ("N1", "N2", "N3")
 _CLOCK = re.compile(

@@ -1091,6 +1091,13 @@ def _show_summary(summary: dict[str, Any], night: Night) -> None:
     severity = summary.get("severity") or {}
     if severity.get("word"):
         console.print(f"severity: {severity['word']} ({severity.get('rule', '')})", highlight=False)
+    for insight in summary.get("insights", []):
+        places = ", ".join(f"{one['epoch']}-{one['last_epoch']}" for one in insight["spans"])
+        told = f"{insight['text']}{f' (epochs {places})' if places else ''} [{insight['source']}]"
+        console.print(f"· {told}", markup=False, highlight=False)
+    for name, reason in summary.get("not_judged", {}).items():
+        told = f"not judged, {name.replace('_', ' ')}: {reason}"
+        console.print(f"· {told}", style="dim", markup=False, highlight=False)
     for entry in summary.get("missing", []):
         console.print(f"! {entry}", style="yellow", markup=False, highlight=False)
     console.print(NOTICE, style="dim", highlight=False)

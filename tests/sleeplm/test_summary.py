@@ -8,10 +8,11 @@ from datetime import datetime
 import numpy as np
 import pytest
 
+from sleeplm.insights import insights
 from sleeplm.physiology import measure_night
 from sleeplm.recording import Recording
 from sleeplm.scoring import EVENT_KINDS, Event, Scorer, Scoring
-from sleeplm.severity import insights, severity_word
+from sleeplm.severity import severity_word
 from sleeplm.summary import FIELDS, SECTIONS, NightSummary, Quantity, summarize
 
 RATE_HZ = 64
@@ -158,7 +159,7 @@ def test_lights_that_enclose_nothing_are_not_used():
 def test_field_names_are_the_contract(hour):
     names = set(FIELDS) | {
         *("scorer", "agreement", "rules", "severity", "insights", "missing"),
-        *("review_first", "details"),
+        *("review_first", "details", "not_judged"),
     }
     assert set(FIELDS) == {
         *("trt", "tib", "tst", "spt", "sleep_efficiency", "sleep_maintenance", "waso"),

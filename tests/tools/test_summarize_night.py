@@ -139,3 +139,19 @@ def test_another_scoring_that_changes_the_class_is_named(hand_made: Any) -> None
         "By the automatic scoring the AHI is 18.0/h, which is called moderate and not none"
         in found.text
     )
+
+
+def test_remarks_name_the_epochs_to_look_at_and_what_could_not_be_judged(hand_made: Any) -> None:
+    events = tuple(Event("hypopnea", 700.0 + 200 * i, 20.0) for i in range(10))
+    session = Session.of(hand_made.night(hand_made.scoring(events=events)))
+    found = hand_made.call(session, "summarize_night", sections=["insights"]).artifact
+    # Supine is epochs 1-120, sleep begins in epoch 21.
+    assert "[see epochs 21-120, from 23:10:00]" in found.section_texts["insights"]
+    placed = [fact for fact in found.evidence if fact.field == "insight.positional"]
+    assert [(fact.epoch, fact.onset_s, fact.clock) for fact in placed] == [(21, 600.0, "23:10:00")]
+    assert "hr response" in found.section_texts["not_judged"]
+    assert "rem related (only 20.0 min of REM sleep" in found.section_texts["not_judged"]
+    assert set(found.section_texts) == {"insights", "not_judged"}
+    # Asked for sleep alone, only what is remarkable is added.
+    short = hand_made.call(session, "summarize_night", sections=["sleep"]).artifact
+    assert "not_judged" not in short.section_texts
