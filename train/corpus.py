@@ -18,7 +18,7 @@ import torch
 from sleeplm.captions import SYSTEMS
 from sleeplm.errors import SleepLMError
 from sleeplm.prompts import STAGE_PROMPTS
-from sleeplm.scoring import EPOCH_S, STAGES
+from sleeplm.scoring import EPOCH_S, EVENT_KINDS, STAGES
 from train.captions import LEVELS, joint_text, render, short_form
 from train.captions.event_wordings import WORDINGS
 from train.captions.mix import TextMix, contrastive_text, left_to_see
@@ -116,11 +116,15 @@ class Corpus:
     rare_events : float
         How much more often, at most, an epoch with a rare kind of event is drawn: by the root of
         how much rarer its rarest kind is than the most frequent one. 1 draws all alike.
+    without : sequence of str
+        Kinds of events whose epochs are never drawn: what such a model makes of them shows how it
+        meets what it has not seen.
 
     Raises
     ------
     SleepLMError
-        There is no epoch to draw, or a shard does not fit the config.
+        There is no epoch to draw, a kind of event is not known, or a shard does not fit the
+        config.
     """
 
     def __init__(
@@ -130,10 +134,17 @@ class Corpus:
         *,
         automatic_weight: float = 1.0,
         rare_events: float = 1.0,
+        without: Sequence[str] = (),
     ) -> None:
         self.paths = list(paths)
         self._read = ShardReader(config)
         event_kinds = config.extensions.event_kinds or tuple(EVIDENCE)
+        unknown = set(without) - set(EVENT_KINDS)
+        if unknown:
+            raise SleepLMError(
+                f"corpus: without: {', '.join(sorted(unknown))} is no kind of event; use some of "
+                f"{', '.join(EVENT_KINDS)}"
+            )
         stages, trust, events = [], [], []
         for path in self.paths:
             shard = self._read(path)
@@ -141,6 +152,7 @@ class Corpus:
             weight = automatic_weight if shard.scorer == "automatic" else 1.0
             trust.append(np.full(len(shard), weight, np.float32))
             events.append(shard.kinds_by_epoch(event_kinds))
+            trust[-1][shard.kinds_by_epoch(tuple(without)).any(axis=1)] = 0.0
         self.stages = np.concatenate(stages) if stages else np.zeros(0, np.int8)
         if not len(self.stages):
             raise SleepLMError("the corpus holds no epoch; prepare more nights")
@@ -153,7 +165,7 @@ class Corpus:
             share *= _rarity(np.concatenate(events), rare_events)
         if not share.sum():
             raise SleepLMError(
-                "no epoch has a weight: only automatic scorings, and automatic_weight is 0"
+                "no epoch has a weight: automatic_weight 0 or without leaves out all there are"
             )
         self.weights = np.cumsum(share / share.sum())
 

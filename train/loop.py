@@ -114,7 +114,7 @@ class _Run:
             paths = _shards(recipe, out, corpus, say)
         draw = {
             key: recipe.corpus[key]
-            for key in ("automatic_weight", "rare_events")
+            for key in ("automatic_weight", "rare_events", "without")
             if key in recipe.corpus
         }
         self.corpus = Corpus(paths, shape, **draw)
@@ -315,6 +315,7 @@ class _Run:
                 }
                 record = {
                     "step": step,
+                    "epochs": (step + 1) * recipe.batch_size,
                     "lr": rate,
                     "norm": norm_value,
                     "epochs_per_s": round(speed, 2),
@@ -549,7 +550,7 @@ def _draw_curves(out: Path) -> None:
     except ImportError:
         return  # a machine for training alone: the numbers are in log.jsonl
     records = [json.loads(line) for line in (out / "log.jsonl").read_text("utf-8").splitlines()]
-    beside = {"step", "lr", "norm", "epochs_per_s", "mfu", "memory_gb"}
+    beside = {"step", "epochs", "lr", "norm", "epochs_per_s", "mfu", "memory_gb"}
     terms = [name for name in records[-1] if name not in beside]
     figure = Figure(figsize=(3.2 * len(terms), 2.6), layout="constrained")
     for place, name in enumerate(terms, start=1):

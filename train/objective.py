@@ -117,7 +117,7 @@ class Objective(nn.Module):
     def forward(
         self, batch: Batch, pull: Embeddings | None = None, share: float = 1.0
     ) -> dict[str, Tensor]:
-        """The terms that have a weight, unweighted, and their weighted sum as ``"total"``.
+        """The terms that have a weight and a part in the model, and their weighted sum ("total").
 
         Parameters
         ----------
@@ -144,7 +144,7 @@ class Objective(nn.Module):
                     mine.text * pull.text
                 ).sum()
                 scales["contrastive"] = 1.0
-        if weights.reconstruction:
+        if weights.reconstruction and model.signal_decoder is not None:
             rebuilt = model.reconstruct(features.latents)
             parts["reconstruction"] = reconstruction_loss(rebuilt, batch.clean, batch.present)
         if weights.caption:
