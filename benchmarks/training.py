@@ -40,8 +40,8 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "location F1": ("localization", "f1_iou_0.3"),
     "caption error": ("captions", "relative_error"),
     "R@10 of 200": ("retrieval", "pools", "200", "text_to_signal", "recall_at_10"),
-    "κ, one EEG": ("missing_channels", "sets", "one EEG", "kappa"),
-    "central apnea: AUROC by words": ("events", "by_kind", LEFT_OUT, "prompts", "auroc"),
+    "κ, one EEG": ("missing_channels", "by_set", "one EEG", "kappa"),
+    "central apnea: AUROC by words": ("events", "by_kind", LEFT_OUT, "auroc"),
     "… where unseen": ("unseen", "by_kind", LEFT_OUT, "auroc"),
 }
 
