@@ -37,6 +37,7 @@ __all__ = [
     "Candidate",
     "PositionCoding",
     "SignalLabel",
+    "alias_table",
     "channel_name",
     "normalise_label",
     "physical_scale",
@@ -150,7 +151,8 @@ def channel_name(name: str) -> str:
 
 
 @cache
-def _table() -> dict[str, Any]:
+def alias_table() -> dict[str, Any]:
+    """The labels of channels, positions and legs, as stored in ``data/channel_aliases.json``."""
     text = resources.files("sleeplm").joinpath("data/channel_aliases.json").read_text("utf-8")
     table: dict[str, Any] = json.loads(text)
     return table
@@ -196,7 +198,7 @@ def _applies(entry: Mapping[str, Any], labels: _Labels) -> bool:
 
 
 def _candidates(channel: str, labels: _Labels) -> list[Candidate]:
-    entry = _table()["channels"][channel]
+    entry = alias_table()["channels"][channel]
     type_words = entry.get("type_words", ())
     found: list[Candidate] = []
 
@@ -239,7 +241,7 @@ def _with_coding(candidate: Candidate, labels: _Labels, stated: str | None) -> C
     """The candidate with what its position numbers mean: as the user states, else by the table."""
     label = candidate.label
     coding = _stated_coding(stated) if stated else None
-    table = _table()["position"]
+    table = alias_table()["position"]
     key = normalise_label(label)
     if coding is None or coding.angle:
         for entry in table["angles"]:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from sleeplm.edf_header import is_edf, read_edf_header, read_samples
+from sleeplm.edf_header import EdfSignal, is_edf, read_edf_header, read_samples
 from sleeplm.errors import RecordingError
-from sleeplm.montage import normalise_label
+from sleeplm.montage import alias_table, normalise_label
 
 __all__ = ["LEAST_LEG_RATE_HZ", "LegEmg", "leg_signals"]
 
 LEAST_LEG_RATE_HZ = 100.0
 """Muscle bursts lie above 10 Hz and reach past 50: slower channels hold an envelope or a trend."""
-_LEFT = re.compile(r"(emg)?(leftleg|legl|legleft|lleg|lat|tibl|tibleft|lefttib|leftta|tal)(ant)?")
-_RIGHT = re.compile(r"(emg)?(rightleg|legr|legright|rleg|rat|tibr|tibright|righttib|rightta|tar)")
-_EITHER = re.compile(r"(emg)?(leg|legs|tib|tibant|tibialis|emgleg|emgtib)")
 _MICROVOLTS = {"v": 1e6, "mv": 1e3, "uv": 1.0}
 
 
@@ -50,26 +47,59 @@ def leg_signals(path: Path | None) -> LegEmg:
         return LegEmg(reason="no leg EMG channel can be read")
     if edf.discontinuous:
         return LegEmg(reason="leg EMG is not read from a recording with gaps")
-    found: dict[str, int] = {}
-    for index, signal in enumerate(edf.signals):
-        label = normalise_label(signal.label)
-        for side, pattern in (("left", _LEFT), ("right", _RIGHT), ("unsided", _EITHER)):
-            if not signal.is_annotation and not signal.problem and pattern.fullmatch(label):
-                found.setdefault(side, index)
-    if "left" not in found and "right" not in found and "unsided" in found:
-        found["left"] = found["unsided"]
-    found.pop("unsided", None)
+    found = _found([signal.label if _usable(signal) else "" for signal in edf.signals])
     if not found:
         return LegEmg(reason="no leg EMG channel")
-    rates = {float(edf.rate_hz(edf.signals[index])) for index in found.values()}
+    used = sorted({index for pair in found.values() for index in pair if index is not None})
+    rates = {float(edf.rate_hz(edf.signals[index])) for index in used}
     if len(rates) > 1 or min(rates) < LEAST_LEG_RATE_HZ:
         return LegEmg(reason=f"leg EMG is stored at {min(rates):g} Hz, too slow for muscle bursts")
-    samples = read_samples(edf, list(found.values()))
-    signals = {}
-    for side, index in found.items():
+    samples = read_samples(edf, used)
+    in_uv = {}
+    for index in used:
         unit = edf.signals[index].unit.strip().casefold().replace("µ", "u").replace("μ", "u")
         if unit not in _MICROVOLTS:
             return LegEmg(reason="leg EMG has no unit of voltage, and its rule is in µV")
         values = edf.signals[index].to_physical(samples[index].reshape(-1)).astype(np.float64)
-        signals[side] = values * _MICROVOLTS[unit]
+        in_uv[index] = values * _MICROVOLTS[unit]
+    signals = {
+        side: in_uv[plus] if minus is None else in_uv[plus] - in_uv[minus]
+        for side, (plus, minus) in found.items()
+    }
     return LegEmg(signals, rates.pop())
+
+
+def _usable(signal: EdfSignal) -> bool:
+    return not signal.is_annotation and not signal.problem
+
+
+def _found(labels: Sequence[str]) -> dict[str, tuple[int, int | None]]:
+    """The signals of each leg, by the alias table: one, or two electrodes to subtract.
+
+    A label may begin or end with "EMG", as channel types do.
+    """
+    place: dict[str, int] = {}
+    for index, label in enumerate(labels):
+        key = normalise_label(label)
+        for form in (key, key.removeprefix("emg"), key.removesuffix("emg")):
+            if form:
+                place.setdefault(form, index)
+
+    def first(names: Sequence[str]) -> int | None:
+        keys = map(normalise_label, names)
+        return next((place[key] for key in keys if key in place), None)
+
+    table = alias_table()["legs"]
+    found: dict[str, tuple[int, int | None]] = {}
+    for side in ("left", "right"):
+        single = first(table[side])
+        if single is not None:
+            found[side] = (single, None)
+    for pair in table["pairs"]:
+        plus, minus = first(pair["plus"]), first(pair["minus"])
+        if plus is not None and minus is not None:
+            found.setdefault(pair["side"], (plus, minus))
+    either = first(table["either"])
+    if not found and either is not None:
+        found["left"] = (either, None)
+    return found

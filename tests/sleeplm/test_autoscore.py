@@ -156,6 +156,33 @@ def test_the_two_minutes_of_a_real_recording_are_refused(shared_data) -> None:  
     )
 
 
+@pytest.mark.parametrize(
+    ("labels", "sides"),
+    [
+        (("PLMl", "PLMr"), {"left", "right"}),
+        (("Leg 1", "Leg 2"), {"left", "right"}),
+        (("LLEG", "RLEG"), {"left", "right"}),
+        (("EMG LAT", "EMG RAT"), {"left", "right"}),
+        (("EMG Tib Ant",), {"left"}),
+        (("RLEG1-RLEG2",), {"right"}),
+        (("Legato", "Plethysm"), set()),
+        (("LEFT LEG1", "LEFT LEG2"), {"left"}),
+    ],
+)
+def test_legs_are_found_by_the_labels_in_use(
+    make_edf: Callable[..., Path], labels: tuple[str, ...], sides: set[str]
+) -> None:
+    time_s = np.arange(200 * 60) / 200
+    traces = [20.0 * (index + 1) * np.sin(40 * time_s) for index in range(len(labels))]
+    path = make_edf(
+        [(label, "uV", 200.0, trace) for label, trace in zip(labels, traces, strict=True)]
+    )
+    found = leg_signals(path)
+    assert set(found.signals) == sides
+    if labels[0] == "LEFT LEG1":  # two electrodes over one muscle: their difference
+        np.testing.assert_allclose(found.signals["left"], traces[0] - traces[1], atol=0.1)
+
+
 def test_eeg_alone_gives_stages_and_arousals_and_no_breathing(
     night: tuple[Recording, Scoring],
 ) -> None:
