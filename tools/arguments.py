@@ -113,6 +113,11 @@ class LocateArguments(_Arguments):
     max_nadir_pct: float | None = Field(
         None, gt=0, le=100, description="only events whose lowest SpO2 is below this, in %"
     )
+    explain: bool = Field(
+        False,
+        description="true: measure each listed event (at most 20): airflow, effort in both halves "
+        "(why central, mixed or obstructive), and whether its SpO2 nadir is real",
+    )
 
 
 class IndexRange(_Arguments):
@@ -222,11 +227,43 @@ class SummarizeArguments(_Arguments):
     lights_on: str | None = Field(
         None, description="what if lights on had been at this clock time (HH:MM)"
     )
+    lights_off_shift_min: float | None = Field(
+        None,
+        ge=-720,
+        le=720,
+        description="what if lights off had been so many minutes later (negative: earlier) than "
+        "stated in the scoring, or than the start of the recording",
+    )
+    leave_out_bad: Literal["SPO2", "AF", "THX", "ABD", "HR", "ECG", "EEG_C3_A2", "EEG_C4_A1"] | (
+        None
+    ) = Field(
+        None,
+        description="what if the epochs in which this channel was lost or unusable stood in no "
+        "count and no denominator (the unplugged hour)",
+    )
     leave_out: When | None = Field(
         None,
         description="what if this part stood in no count and no denominator, e.g. "
         "{'position': 'supine'} or a clock interval in which a sensor was off",
     )
+
+    @model_validator(mode="after")
+    def _one_lights_off(self) -> SummarizeArguments:
+        if self.lights_off is not None and self.lights_off_shift_min is not None:
+            raise ValueError("give lights_off or lights_off_shift_min, not both")
+        return self
+
+    @property
+    def supposes(self) -> bool:
+        """Whether anything is supposed."""
+        held = (
+            self.lights_off,
+            self.lights_on,
+            self.leave_out,
+            self.lights_off_shift_min,
+            self.leave_out_bad,
+        )
+        return any(one is not None for one in held)
 
 
 class CompareArguments(_Arguments):

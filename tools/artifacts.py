@@ -21,6 +21,7 @@ __all__ = [
     "EpochCaption",
     "EpochValue",
     "EventList",
+    "EventTerms",
     "Evidence",
     "Failure",
     "FoundEvent",
@@ -182,6 +183,22 @@ class Description(Artifact):
     disagreements: list[Disagreement] = []
 
 
+class EventTerms(BaseModel):
+    """What the signals show of one event, measured; empty where a channel is missing."""
+
+    flow_reduction_pct: float | None = None
+    thorax_effort_pct: list[float] = Field(
+        default=[], description="in the first and second half, % of the effort before the event"
+    )
+    abdomen_effort_pct: list[float] = []
+    effort: Literal["absent", "returns", "present"] | None = None
+    nadir_at_s: float | None = None
+    nadir_doubts: list[str] = Field(
+        default=[], description="what speaks against the nadir; empty = nothing"
+    )
+    text: str = ""
+
+
 class FoundEvent(BaseModel):
     """One event, scored or found by the model."""
 
@@ -203,6 +220,7 @@ class FoundEvent(BaseModel):
     also_seen_by: list[str] = Field(
         default=[], description="other scorings at hand with an overlapping event of the kind"
     )
+    terms: EventTerms | None = Field(default=None, description="measured, where asked for")
 
     @property
     def end_s(self) -> float:
@@ -237,6 +255,12 @@ class EventList(Artifact):
     )
     other_per_hour: dict[str, float] = Field(
         default={}, description="their events in sleep per hour of their own sleep there"
+    )
+    by_hour: dict[str, int] = Field(
+        default={}, description="events in sleep by the hour that they begin in, from its clock"
+    )
+    by_company: dict[str, int] = Field(
+        default={}, description="arousals: how many go with breathing, legs, both or neither"
     )
     events: list[FoundEvent] = []
     reaching_in: list[FoundEvent] = Field(
@@ -290,6 +314,9 @@ class NightReport(Artifact):
     )
     margin: str | None = Field(
         default=None, description="how many events move the severity class, in words"
+    )
+    margin_events: list[FoundEvent] = Field(
+        default=[], description="the weakest events, without which the class would be milder"
     )
     summary: SerializeAsAny[Any] = Field(description="sleeplm.summary.NightSummary")
 

@@ -19,6 +19,7 @@ from tools.calling import sleep_tool
 from tools.facts import NightFacts, counted, event_evidence, event_words, kind_words, place
 from tools.failures import CannotAnswer, TryAgain
 from tools.measured import MeasuredEvent, MeasuredEvents, measured_events
+from tools.terms import explained
 from tools.vocabulary import APNEAS, MEASURED_ONLY, EventQuery, read_query
 from tools.witnesses import scorings_at_hand
 
@@ -33,6 +34,8 @@ __all__ = ["OPEN_VOCABULARY", "locate", "locate_events"]
 #: Kind of an event that only the words of the query name.
 OPEN_VOCABULARY = "described"
 LEG_KINDS = {"limb_movement", "plm"}
+#: Events that are measured one by one where that is asked for.
+MOST_EXPLAINED = 20
 
 
 def locate(session: Session, arguments: LocateArguments) -> EventList:
@@ -90,6 +93,8 @@ def locate(session: Session, arguments: LocateArguments) -> EventList:
     in_sleep = [event for event in inside if event.in_sleep]
     sleep_hours = float(sleep.sum() * EPOCH_S / 3600)
     listed = _ordered(inside, arguments.order)[: arguments.limit]
+    if arguments.explain:
+        listed = [explained(facts.night, event) for event in listed[:MOST_EXPLAINED]]
     result = EventList(
         source=inside[0].source if inside else ("model" if words else found.source),
         night=facts.night.id,
@@ -117,6 +122,8 @@ def locate(session: Session, arguments: LocateArguments) -> EventList:
             for source, events in theirs.items()
             if events.per_hour is not None
         },
+        by_hour=_by_hour(facts, in_sleep),
+        by_company=_by_company(session, inside) if query.kinds == ("arousal",) else {},
         events=listed,
         reaching_in=reaching,
     )
@@ -259,6 +266,39 @@ def _goes_with(event: FoundEvent, others: tuple[Event, ...]) -> bool:
         if 0 <= other.onset_s - event.end_s <= _FOLLOWS_S.get(other.kind, 0.0):
             return True
     return False
+
+
+def _by_hour(facts: NightFacts, in_sleep: list[FoundEvent]) -> dict[str, int]:
+    """Events in sleep by hours of the recording, named by the clock at which each begins."""
+    hours = range(int(np.ceil(facts.night.duration_s / 3600)))
+    if len(hours) < 2:
+        return {}
+    counts = Counter(int(event.onset_s // 3600) for event in in_sleep)
+    return {facts.night.clock(3600.0 * hour): counts[hour] for hour in hours}
+
+
+def _by_company(session: Session, arousals: list[FoundEvent]) -> dict[str, int]:
+    """How many arousals go with a breathing event, a leg movement, both, or neither.
+
+    Only what some scoring at hand looked for is told apart; empty where none did.
+    """
+    known = scorings_at_hand(session)
+    held: dict[str, tuple[Event, ...]] = {}
+    for name, kinds in (
+        ("breathing", (*RESPIRATORY_KINDS, "rera")),
+        ("legs", tuple(sorted(LEG_KINDS))),
+    ):
+        source = next((s for s in known if any(map(known[s].looked_for, kinds))), None)
+        if source is not None:
+            held[name] = known[source].events_of(kinds)
+    if not held:
+        return {}
+    counts: Counter[str] = Counter()
+    for event in arousals:
+        with_ = [name for name, events in held.items() if _goes_with(event, events)]
+        counts["both" if len(with_) == 2 else with_[0] if with_ else "neither"] += 1
+    names = [*held, *(["both"] if len(held) == 2 else []), "neither"]
+    return {name: counts[name] for name in names}
 
 
 def _by_witnesses(
@@ -586,6 +626,10 @@ def _text(
         lines.append("By stage: " + _pairs(result.by_stage, result.per_hour_by_stage))
         if set(result.by_position) - {"unknown"}:
             lines.append("By position: " + _pairs(result.by_position, result.per_hour_by_position))
+        if len(result.by_hour) > 1:
+            lines.append("In sleep, by the hour that begins at: " + _pairs(result.by_hour))
+        if result.by_company:
+            lines.append(_company_line(result.by_company))
         durations = [event.duration_s for event in extremes]
         longest = extremes[0]
         lines.append(
@@ -606,7 +650,8 @@ def _text(
         several = len(result.by_kind) > 1
         for rank, event in enumerate(result.events, start=1):
             kind = f"{kind_words(event.kind)}, " if several else ""
-            lines.append(f"{rank}. {kind}{event_words(event)}")
+            measured = f"; measured: {event.terms.text}" if event.terms else ""
+            lines.append(f"{rank}. {kind}{event_words(event)}{measured}")
     if result.reaching_in:
         begun = ", ".join(f"{e.clock} epoch {e.epoch}" for e in result.reaching_in[:5])
         lines.append(
@@ -625,6 +670,22 @@ def _text(
     if note:
         lines.append(note)
     return "\n".join(lines)
+
+
+def _company_line(counts: dict[str, int]) -> str:
+    words = {
+        "breathing": "with a breathing event alone",
+        "legs": "with a leg movement alone",
+        "both": "with both",
+        "neither": "with neither",
+    }
+    if "both" not in counts:
+        words |= {"breathing": "with a breathing event", "legs": "with a leg movement"}
+    told = ", ".join(f"{count} {words[name]}" for name, count in counts.items())
+    lacking = {"breathing": "breathing events", "legs": "leg movements"}
+    missing = [text for name, text in lacking.items() if name not in counts]
+    unknown = f"; {missing[0]} were not looked for" if missing else ""
+    return f"What they go with in time, no proof of a cause: {told}{unknown}."
 
 
 def _pairs(counts: dict[str, int], rates: dict[str, float] | None = None) -> str:

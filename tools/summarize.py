@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sleeplm.scoring import RESPIRATORY_KINDS
 from tools.arguments import SECTIONS, Section, SummarizeArguments
 from tools.artifacts import Evidence, NightReport
 from tools.calling import sleep_tool
-from tools.facts import NightFacts
+from tools.facts import NightFacts, event_evidence, event_words, kind_words
 from tools.report import section_evidence, section_text
-from tools.suppose import severity_margin, supposed
+from tools.suppose import severity_margin, supposed, weakest_events
 from tools.witnesses import scorings_at_hand
 
 if TYPE_CHECKING:
@@ -49,10 +50,8 @@ def summarize_session(session: Session, arguments: SummarizeArguments) -> NightR
     night = session.night
     summary = as_it_is = night.summary(session.scoring)
     told: list[str] = []
-    if arguments.lights_off or arguments.lights_on or arguments.leave_out is not None:
-        summary, told = supposed(
-            NightFacts.of(session), arguments.lights_off, arguments.lights_on, arguments.leave_out
-        )
+    if arguments.supposes:
+        summary, told = supposed(NightFacts.of(session), arguments)
     sections: list[Section] = list(dict.fromkeys(arguments.sections or SECTIONS))
     figures = [section for section in sections if section != "insights"]
     texts: dict[str, str] = {section: _section(night, summary, section) for section in figures}
@@ -92,6 +91,18 @@ def summarize_session(session: Session, arguments: SummarizeArguments) -> NightR
     if "respiratory" in sections:
         result.margin = severity_margin(summary.ahi, summary.tst.value)
         lines += [result.margin] if result.margin else []
+        if result.margin and not told:
+            facts = NightFacts.of(session)
+            others = {
+                source: scoring
+                for source, scoring in scorings_at_hand(session).items()
+                if source != summary.scorer["kind"] and scoring.looked_for(RESPIRATORY_KINDS[:1])
+            }
+            result.margin_events = weakest_events(facts, summary, others)
+            lines += _margin_lines(result)
+            result.evidence += event_evidence(result.margin_events)
+    if "insights" in sections and summary.review_first and not told:
+        lines.append(_review_text(night, summary))
     result.text = "\n".join(lines)
     return result
 
@@ -176,6 +187,29 @@ def _insight_texts(night: Night, summary: NightSummary, asked: bool) -> dict[str
     return texts
 
 
+def _margin_lines(result: NightReport) -> list[str]:
+    """Which events the class hangs on, the weakest first."""
+    if not result.margin_events:
+        return []
+    lines = [
+        "The weakest of them (not seen by another scoring at hand, least fall of SpO2, shortest) "
+        "that would have to go:"
+    ]
+    for event in result.margin_events:
+        depth = "" if event.depth_pct is None else f", SpO2 falls by {event.depth_pct:.1f} points"
+        lines.append(f"- {kind_words(event.kind)}, {event_words(event)}{depth} [{event.source}]")
+    return lines
+
+
+def _review_text(night: Night, summary: NightSummary) -> str:
+    """Where the scorings at hand disagree most, so where two scorers would."""
+    places = [
+        f"epochs {one.epoch}-{one.last_epoch}, from {night.clock(one.onset_s)} ({one.why})"
+        for one in summary.review_first[:5]
+    ]
+    return f"Scorers would disagree most in: {'; '.join(places)}."
+
+
 def _places(night: Night, insight: Insight) -> str:
     named = [
         f"epoch {span.epoch}, {night.clock(span.onset_s)}"
@@ -216,7 +250,7 @@ summarize_night = sleep_tool(
     "AHI and other respiratory indices, oximetry, arousals, heart rate, movements, positions. Use "
     "it for indices and totals of the whole night (AHI, ODI, TST, T90 ...), for overviews, for how "
     "near the severity class is to the next, for remarks on the night (section insights: "
-    "positional or REM-related events, fragmentation, REM latency, hypoxic burden, insomnia pattern, Cheyne-"
-    "Stokes suspicion, PLM, heart rate with arousals, disagreement of scorings) and for what-if "
-    "questions (another lights off, or without a part of the night).",
+    "positional or REM-related events, fragmentation, REM latency, hypoxic burden, insomnia "
+    "pattern, Cheyne-Stokes suspicion, PLM, heart rate with arousals, disagreement of scorings) "
+    "and for what-if questions (another lights off, or without a part of the night).",
 )

@@ -108,11 +108,23 @@ class When(BaseModel):
         description="only the epochs just before those in which such scored events begin, in "
         "words, e.g. 'arousal'",
     )
+    around_event: str | None = Field(
+        None,
+        max_length=120,
+        description="only the epochs that such scored events touch and one on either side, in "
+        "words, e.g. 'obstructive apnea'",
+    )
 
     @property
     def needs_stages(self) -> bool:
         """Whether this part cannot be found without a scoring."""
-        held = (self.stage, self.rem_period, self.after_sleep_onset_min, self.before_event)
+        held = (
+            self.stage,
+            self.rem_period,
+            self.after_sleep_onset_min,
+            self.before_event,
+            self.around_event,
+        )
         return any(part is not None for part in held)
 
     @model_validator(mode="before")
@@ -267,6 +279,10 @@ def resolve(
         before = _before_spans(when.before_event, scoring)
         spans = _intersect(spans, before)
         words.append(f"the epochs before {len(before)} {when.before_event} epochs")
+    if when.around_event is not None:
+        around, count = _around_spans(when.around_event, scoring, n_epochs)
+        spans = _intersect(spans, around)
+        words.append(f"the epochs around {count} {when.around_event} events")
     if not spans:
         raise TryAgain(
             "these parts of the night do not overlap: "
@@ -297,7 +313,7 @@ def resolve(
         )
     limited = when.epochs is not None or when.clock_from is not None or when.clock_to is not None
     limited = limited or when.rem_period is not None or when.after_sleep_onset_min is not None
-    if when.before_event is not None:
+    if when.before_event is not None or when.around_event is not None:
         limited = False  # hundreds of single epochs are counted, not listed
     if limited or (when.part not in (None, "whole")):
         words.append(_span_text(spans, night))
@@ -335,22 +351,51 @@ def _rem_period_span(number: int, scoring: Scoring) -> tuple[float, float]:
     return first * EPOCH_S, (last + 1) * EPOCH_S
 
 
-def _before_spans(text: str, scoring: Scoring) -> list[tuple[float, float]]:
-    """The epoch before each epoch in which such an event begins, each once."""
+def _named_events(field: str, text: str, scoring: Scoring) -> tuple[Event, ...]:
+    """Scored events that words name.
+
+    Raises
+    ------
+    TryAgain
+        The words name none.
+    CannotAnswer
+        They were not looked for, or there are none.
+    """
     from tools.vocabulary import read_query
 
     kinds = read_query(text).kinds
     if not kinds:
-        raise TryAgain("before_event must name scored events, such as 'arousal' or 'apnea'")
+        raise TryAgain(f"{field} must name scored events, such as 'arousal' or 'apnea'")
     if not any(scoring.looked_for(kind) for kind in kinds):
         raise CannotAnswer(f"the {scoring.scorer.kind} scoring did not look for these events")
-    begins = {int(event.onset_s // EPOCH_S) for event in scoring.events_of(kinds)}
-    if not begins:
+    events = scoring.events_of(kinds)
+    if not events:
         raise CannotAnswer(f"there is no such event by the {scoring.scorer.kind} scoring")
+    return events
+
+
+def _before_spans(text: str, scoring: Scoring) -> list[tuple[float, float]]:
+    """The epoch before each epoch in which such an event begins, each once."""
+    events = _named_events("before_event", text, scoring)
+    begins = {int(event.onset_s // EPOCH_S) for event in events}
     before = sorted({index - 1 for index in begins} - begins - {-1})
     if not before:
         raise CannotAnswer("every epoch before such an event holds one itself")
     return [(index * EPOCH_S, (index + 1) * EPOCH_S) for index in before]
+
+
+def _around_spans(
+    text: str, scoring: Scoring, n_epochs: int
+) -> tuple[list[tuple[float, float]], int]:
+    """The epochs that such events touch and one on either side, and how many events these are."""
+    events = _named_events("around_event", text, scoring)
+    touched: set[int] = set()
+    for event in events:
+        first = int(event.onset_s // EPOCH_S)
+        last = max(int(np.ceil(event.end_s / EPOCH_S)) - 1, first)
+        touched.update(range(first - 1, last + 2))
+    inside = sorted(index for index in touched if 0 <= index < n_epochs)
+    return [(index * EPOCH_S, (index + 1) * EPOCH_S) for index in inside], len(events)
 
 
 def _stage_set(stage: str | None) -> frozenset[str] | None:
