@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sleeplm.night import Night
     from sleeplm.reader import SleepLM
 
-__all__ = ["checked_axes", "commit", "evaluate", "evaluate_sources"]
+__all__ = ["checked_axes", "commit", "evaluate", "evaluate_sources", "measure_axes"]
 
 Say = Callable[[str], None]
 #: What of the reference nights is read: embeddings, features and truth come with any axis.
@@ -102,7 +102,7 @@ def evaluate(
         readings.append(read_opened(night, chosen, place, seed, outside=outside))
     for place, night in enumerate(reference):
         learned.append(read_opened(night, REFERENCE_AXES, REFERENCE_PLACE + place, seed))
-    return _measured(model, readings, learned, chosen, progress)
+    return measure_axes(model, readings, learned, chosen, progress)
 
 
 def evaluate_sources(
@@ -158,19 +158,20 @@ def evaluate_sources(
     learned = [night for key, night in read.items() if key.startswith("reference ")]
     if not readings:
         raise SleepLMError(f"no night could be read: {next(iter(failed.values()), 'none given')}")
-    result = _measured(model, readings, learned, chosen, progress)
+    result = measure_axes(model, readings, learned, chosen, progress)
     if failed:
         result["failed"] = failed
     return result
 
 
-def _measured(
+def measure_axes(
     model: SleepLM,
     readings: Sequence[NightReading],
     reference: Sequence[NightReading],
-    axes: Sequence[str],
-    progress: Say | None,
+    axes: Sequence[str] = AXES,
+    progress: Say | None = None,
 ) -> dict[str, Any]:
+    """Every axis on nights that were read already; see :func:`evaluate`."""
     at = commit()
     result: dict[str, Any] = {
         "model": model.model_id,
