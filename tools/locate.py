@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sleeplm.errors import SleepLMError
-from sleeplm.hypopneas import AROUSAL_AFTER_S, DEPTH_TOLERANCE_PCT, DESATURATION_WINDOW_S
+from sleeplm.hypopneas import DEPTH_TOLERANCE_PCT
 from sleeplm.night import SCORING_CHOICES
 from sleeplm.scoring import EPOCH_S, EVENT_KINDS, RESPIRATORY_KINDS, Event
 from tools.arguments import LocateArguments, Order
 from tools.artifacts import EventList, Evidence, FoundEvent
 from tools.calling import sleep_tool
+from tools.company import LEG_KINDS, Company, by_company, company_line
 from tools.facts import NightFacts, counted, event_evidence, event_words, kind_words, place
 from tools.failures import CannotAnswer, TryAgain
 from tools.measured import MeasuredEvent, MeasuredEvents, measured_events
 from tools.terms import explained
 from tools.vocabulary import APNEAS, MEASURED_ONLY, EventQuery, read_query
-from tools.witnesses import scorings_at_hand
 
 if TYPE_CHECKING:
     from sleeplm.night import Located
@@ -33,7 +33,6 @@ __all__ = ["OPEN_VOCABULARY", "locate", "locate_events"]
 
 #: Kind of an event that only the words of the query name.
 OPEN_VOCABULARY = "described"
-LEG_KINDS = {"limb_movement", "plm"}
 #: Events that are measured one by one where that is asked for.
 MOST_EXPLAINED = 20
 
@@ -82,7 +81,7 @@ def locate(session: Session, arguments: LocateArguments) -> EventList:
     inside = [_witnessed(event, everywhere) for event in inside]
     if arguments.seen_by is not None:
         inside = _by_witnesses(inside, everywhere, arguments.seen_by)
-    company = _Company.of(session, arguments)
+    company = Company.of(session, arguments)
     if company.words or arguments.seen_by is not None:
         # The others' counts are of all their events: beside these they would mislead.
         theirs = {}
@@ -123,7 +122,7 @@ def locate(session: Session, arguments: LocateArguments) -> EventList:
             if events.per_hour is not None
         },
         by_hour=_by_hour(facts, in_sleep),
-        by_company=_by_company(session, inside) if query.kinds == ("arousal",) else {},
+        by_company=by_company(session, inside) if query.kinds == ("arousal",) else {},
         events=listed,
         reaching_in=reaching,
     )
@@ -201,73 +200,6 @@ class _Theirs:
     per_hour: float | None
 
 
-#: How long after one event another still goes with it: arousals follow what ends within seconds,
-#: saturation falls with the circulation's delay.
-_FOLLOWS_S = {"arousal": AROUSAL_AFTER_S, "desaturation": DESATURATION_WINDOW_S}
-
-
-@dataclass(frozen=True)
-class _Company:
-    """Which other events an event must, and must not, go with."""
-
-    wanted: tuple[Event, ...] | None = None
-    unwanted: tuple[Event, ...] | None = None
-    words: str = ""
-    note: str = ""
-
-    @classmethod
-    def of(cls, session: Session, arguments: LocateArguments) -> _Company:
-        held: dict[str, tuple[Event, ...] | None] = {"with": None, "without": None}
-        words, notes = [], []
-        for how, text in (("with", arguments.with_event), ("without", arguments.without_event)):
-            if not text:
-                continue
-            kinds = read_query(text).kinds
-            if not kinds or any(kind in MEASURED_ONLY for kind in kinds):
-                raise TryAgain(
-                    f"{how}_event must name scored events, such as 'apnea or hypopnea', 'arousal', "
-                    "'desaturation' or 'leg movement'"
-                )
-            # A second scoring is not made for company: minutes of work for a side remark.
-            session.scored()
-            known = scorings_at_hand(session)
-            source = next((s for s in known if any(map(known[s].looked_for, kinds))), None)
-            if source is None:
-                raise CannotAnswer(
-                    f"{kind_words(kinds[0], 2)} were not looked for by any scoring at hand, so "
-                    "events with or without them cannot be told apart"
-                )
-            held[how] = known[source].events_of(kinds)
-            named = ", ".join(kind_words(kind, 2) for kind in kinds)
-            words.append(f"{how} {named} [{source}]")
-            notes.append(
-                "Two events go together when they overlap, or one begins within "
-                f"{AROUSAL_AFTER_S:g} s (arousal) or {DESATURATION_WINDOW_S:g} s (desaturation) "
-                "after the other ended; that is no proof of a cause."
-            )
-        return cls(held["with"], held["without"], " and ".join(words), "".join(notes[:1]))
-
-    def allow(self, event: FoundEvent) -> bool:
-        if self.wanted is not None and not _goes_with(event, self.wanted):
-            return False
-        return self.unwanted is None or not _goes_with(event, self.unwanted)
-
-
-def _goes_with(event: FoundEvent, others: tuple[Event, ...]) -> bool:
-    """Whether an event overlaps another, or one of the two follows the other's end in time."""
-    later_s = _FOLLOWS_S.get(event.kind, 0.0)
-    for other in others:
-        if other.kind == event.kind and other.onset_s == event.onset_s:
-            continue
-        if other.overlaps(event.onset_s, max(event.end_s, event.onset_s + 1e-6)):
-            return True
-        if 0 <= event.onset_s - other.end_s <= later_s:
-            return True
-        if 0 <= other.onset_s - event.end_s <= _FOLLOWS_S.get(other.kind, 0.0):
-            return True
-    return False
-
-
 def _by_hour(facts: NightFacts, in_sleep: list[FoundEvent]) -> dict[str, int]:
     """Events in sleep by hours of the recording, named by the clock at which each begins."""
     hours = range(int(np.ceil(facts.night.duration_s / 3600)))
@@ -275,30 +207,6 @@ def _by_hour(facts: NightFacts, in_sleep: list[FoundEvent]) -> dict[str, int]:
         return {}
     counts = Counter(int(event.onset_s // 3600) for event in in_sleep)
     return {facts.night.clock(3600.0 * hour): counts[hour] for hour in hours}
-
-
-def _by_company(session: Session, arousals: list[FoundEvent]) -> dict[str, int]:
-    """How many arousals go with a breathing event, a leg movement, both, or neither.
-
-    Only what some scoring at hand looked for is told apart; empty where none did.
-    """
-    known = scorings_at_hand(session)
-    held: dict[str, tuple[Event, ...]] = {}
-    for name, kinds in (
-        ("breathing", (*RESPIRATORY_KINDS, "rera")),
-        ("legs", tuple(sorted(LEG_KINDS))),
-    ):
-        source = next((s for s in known if any(map(known[s].looked_for, kinds))), None)
-        if source is not None:
-            held[name] = known[source].events_of(kinds)
-    if not held:
-        return {}
-    counts: Counter[str] = Counter()
-    for event in arousals:
-        with_ = [name for name, events in held.items() if _goes_with(event, events)]
-        counts["both" if len(with_) == 2 else with_[0] if with_ else "neither"] += 1
-    names = [*held, *(["both"] if len(held) == 2 else []), "neither"]
-    return {name: counts[name] for name in names}
 
 
 def _by_witnesses(
@@ -629,16 +537,17 @@ def _text(
         if len(result.by_hour) > 1:
             lines.append("In sleep, by the hour that begins at: " + _pairs(result.by_hour))
         if result.by_company:
-            lines.append(_company_line(result.by_company))
+            lines.append(company_line(result.by_company))
         durations = [event.duration_s for event in extremes]
         longest = extremes[0]
-        lines.append(
-            f"Longest {durations[0]:.1f} s {place(longest.clock, longest.epoch, longest.stage)}."
-        )
-        lines.append(
-            f"Duration: mean {result.mean_duration_s:.1f} s, median {result.median_duration_s:.1f} "
-            f"s, together {result.total_duration_s:.1f} s."
-        )
+        if longest.duration_s > 0:  # a change of position takes no time
+            lines.append(
+                f"Longest {durations[0]:.1f} s {place(longest.clock, longest.epoch, longest.stage)}."
+            )
+            lines.append(
+                f"Duration: mean {result.mean_duration_s:.1f} s, median {result.median_duration_s:.1f} "
+                f"s, together {result.total_duration_s:.1f} s."
+            )
         if len(extremes) > 1:
             deepest = extremes[1]
             lines.append(
@@ -670,22 +579,6 @@ def _text(
     if note:
         lines.append(note)
     return "\n".join(lines)
-
-
-def _company_line(counts: dict[str, int]) -> str:
-    words = {
-        "breathing": "with a breathing event alone",
-        "legs": "with a leg movement alone",
-        "both": "with both",
-        "neither": "with neither",
-    }
-    if "both" not in counts:
-        words |= {"breathing": "with a breathing event", "legs": "with a leg movement"}
-    told = ", ".join(f"{count} {words[name]}" for name, count in counts.items())
-    lacking = {"breathing": "breathing events", "legs": "leg movements"}
-    missing = [text for name, text in lacking.items() if name not in counts]
-    unknown = f"; {missing[0]} were not looked for" if missing else ""
-    return f"What they go with in time, no proof of a cause: {told}{unknown}."
 
 
 def _pairs(counts: dict[str, int], rates: dict[str, float] | None = None) -> str:

@@ -209,7 +209,7 @@ def _event_query(session: Session, facts: NightFacts, arguments: SimilarArgument
     mean = np.average(facts.night.embeddings()[list(epochs)], axis=0, weights=shares)
     vector = mean / max(float(np.linalg.norm(mean)), 1e-12)
     own = epoch_facts(facts, first)
-    words = f"the {kind_words(event.kind)} {event_words(event)} [{event.source}]"
+    words = f"the {kind_words(event.kind)} [{event.source}] {event_words(event)}"
     return _Query(vector.astype(np.float32), words, own, epochs)
 
 

@@ -13,6 +13,7 @@ import logging
 import re
 import shlex
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,6 +38,8 @@ __all__ = ["app", "main"]
 NOTICE = "Research use only, not a medical device."
 #: Exit code of a program that Ctrl-C ended, as shells count it.
 _INTERRUPTED = 130
+#: Without a terminal, what goes on is said at most this often.
+_SILENCE_S = 10.0
 
 app = typer.Typer(
     help="Talk to a night of polysomnography. Research use only, not a medical device.",
@@ -877,7 +880,7 @@ def _working() -> Iterator[Callable[[str, float], None]]:
     """A progress function for standard error; what libraries print does not reach the result."""
     if not sys.stderr.isatty():
         with contextlib.redirect_stdout(sys.stderr):
-            yield lambda words, share: None
+            yield _plain_teller()
         return
     from rich.console import Console
 
@@ -891,6 +894,20 @@ def _working() -> Iterator[Callable[[str, float], None]]:
             status.update(f"{words} {share:.0%}" if 0 < share < 1 else words)
 
         yield tell
+
+
+def _plain_teller() -> Callable[[str, float], None]:
+    """A line now and then for a log: nothing of what is quick, and no silence of minutes."""
+    last_s = time.monotonic()
+
+    def tell(words: str, share: float) -> None:
+        nonlocal last_s
+        now_s = time.monotonic()
+        if words and now_s - last_s >= _SILENCE_S:
+            last_s = now_s
+            _line(f"{words} {share:.0%}" if 0 < share < 1 else words)
+
+    return tell
 
 
 def _open(

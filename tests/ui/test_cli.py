@@ -342,3 +342,16 @@ def test_bad_input_ends_with_code_2_and_one_line(
     assert err.count("\n") == 1
     assert "Traceback" not in err
     assert len(err) > 30
+
+
+def test_long_work_is_told_to_a_log_and_quick_work_is_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ui import cli
+
+    clock = iter([0.0, 1.0, 12.0, 13.0, 30.0])
+    monkeypatch.setattr(cli.time, "monotonic", lambda: next(clock))
+    tell = cli._plain_teller()
+    for words, share in (("a", 0.0), ("SleepLM stages", 0.25), ("b", 0.5), ("c", 0.0)):
+        tell(words, share)
+    assert capsys.readouterr().err == "SleepLM stages 25%\nc\n"
