@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sleeplm.matching import LEAST_IOU, matched_pairs
 from sleeplm.report import Agreement, EventAgreement, Stretch
 from sleeplm.scoring import (
     EPOCH_S,
@@ -14,7 +15,6 @@ from sleeplm.scoring import (
     RESPIRATORY_KINDS,
     STAGES,
     UNSCORED,
-    Event,
     Scoring,
 )
 
@@ -31,8 +31,6 @@ __all__ = [
     "stage_agreement",
 ]
 
-LEAST_IOU = 0.3
-"""Two events are one when the time they share is this part of the time that they cover together."""
 COMPARED_FIELDS = ("ahi", "odi3", "arousal_index", "tst")
 REVIEW_EPOCHS = 10
 REVIEW_STRETCHES = 5
@@ -71,36 +69,6 @@ def stage_agreement(first: Scoring, second: Scoring) -> Agreement:
             mine: {theirs: pairs.count((mine, theirs)) for theirs in STAGES} for mine in STAGES
         },
     )
-
-
-def matched_pairs(
-    first: Sequence[Event], second: Sequence[Event], least_iou: float = LEAST_IOU
-) -> list[tuple[int, int]]:
-    """Indices of events that are one and the same, each used once, the most alike first."""
-    candidates = []
-    begin = 0
-    starts = [event.onset_s for event in second]
-    longest = max((event.duration_s for event in second), default=0.0)
-    for index, event in enumerate(first):
-        while begin < len(second) and starts[begin] < event.onset_s - longest:
-            begin += 1
-        for other_index in range(begin, len(second)):
-            other = second[other_index]
-            if other.onset_s >= event.end_s:
-                break
-            shared = min(event.end_s, other.end_s) - max(event.onset_s, other.onset_s)
-            covered = max(event.end_s, other.end_s) - min(event.onset_s, other.onset_s)
-            if covered > 0 and shared / covered >= least_iou:
-                candidates.append((shared / covered, index, other_index))
-    pairs: list[tuple[int, int]] = []
-    used_first: set[int] = set()
-    used_second: set[int] = set()
-    for _, index, other_index in sorted(candidates, reverse=True):
-        if index not in used_first and other_index not in used_second:
-            used_first.add(index)
-            used_second.add(other_index)
-            pairs.append((index, other_index))
-    return pairs
 
 
 def event_agreement(first: Scoring, second: Scoring, kinds: Sequence[str]) -> EventAgreement | None:

@@ -4,6 +4,8 @@ import builtins
 import dataclasses
 import json
 import math
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,7 @@ from train.evaluate.table import BEGIN, END, rounded, write_between
 from train.evaluate.targeted import statements_by_system
 from train.evaluate.unseen import unseen
 
+ROOT = Path(__file__).resolve().parents[2]
 HOURS = 0.3
 SOURCES = [
     NightSource(None, 11, HOURS, "osa", 40.0),
@@ -133,6 +136,32 @@ def test_a_night_that_fails_is_named_and_left_out(tmp_path: Path) -> None:
     assert list(found["failed"]) == [str(broken)]
     with pytest.raises(SleepLMError, match="no night could be read"):
         evaluate_sources(None, [NightSource(broken)], ("staging",))
+
+
+def test_a_machine_for_training_alone_can_evaluate() -> None:
+    code = """
+import builtins, json
+held = builtins.__import__
+barred = {"pydantic", "mne", "yasa", "sklearn", "edfio", "pandas", "matplotlib", "typer", "rich"}
+def guarded(name, *rest, **more):
+    if name.split(".")[0] in barred:
+        raise ImportError(name)
+    return held(name, *rest, **more)
+builtins.__import__ = guarded
+from train.evaluate import as_markdown, evaluate_sources, reading
+from train.evaluate.nights import NightSource
+reading.MISSING_EPOCHS = reading.CAPTION_EPOCHS = 2
+found = evaluate_sources(None, [NightSource(None, 11, 0.1, "osa", 40.0)], outside=True)
+print(json.dumps([found["indices"], found["staging"]["baseline"]["yasa"]]))
+assert "full-night" not in as_markdown(found)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    indices, yasa = json.loads(done.stdout)
+    assert indices == {"not_measured": "pydantic is not installed"}
+    assert yasa == {"not_measured": "yasa is not installed"}
 
 
 def test_what_cannot_be_asked_is_said_in_one_line(tmp_path: Path) -> None:

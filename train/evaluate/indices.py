@@ -24,6 +24,9 @@ def indices(
     Baselines: the mean of the reference nights for every night, the rule on SpO2 for the ODI, and
     the automatic scoring where it was asked.
     """
+    silent = [read for read in (*readings, *reference) if "expert" not in read.indices]
+    if silent:
+        return {"not_measured": silent[0].not_measured.get("indices", "not read")}
     result: dict[str, Any] = {
         "by_index": {name: _compared(readings, "model", name) for name in INDICES},
         "pairs": {

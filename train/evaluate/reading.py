@@ -225,12 +225,7 @@ def read_opened(
         read.caption_rows = _drawn(rng, read.scored_rows, CAPTION_EPOCHS)
         read.captions = model.captions(signals[read.caption_rows])
     if "indices" in axes:
-        read.indices = {
-            witness: _indices(night, witness)
-            for witness in ("expert", "model", *(("automatic",) if outside else ()))
-            if witness in night.scorings
-        }
-        read.indices["SpO2 rule"] = {"odi3": _ruled_odi(read)}
+        _read_indices(night, read, outside)
     if "missing_channels" in axes:
         read.missing = _with_fewer_channels(model, signals, read, rng)
     if outside:
@@ -252,6 +247,20 @@ def covered_s(events: Sequence[Event], n_epochs: int) -> np.ndarray:
                 min(event.end_s, 30.0 * (epoch + 1)) - max(event.onset_s, 30.0 * epoch), 0.0
             )
     return covered
+
+
+def _read_indices(night: Night, read: NightReading, outside: bool) -> None:
+    try:
+        import pydantic  # noqa: F401
+    except ImportError:  # a machine for training alone; summaries are pydantic models
+        read.not_measured["indices"] = "pydantic is not installed"
+        return
+    read.indices = {
+        witness: _indices(night, witness)
+        for witness in ("expert", "model", *(("automatic",) if outside else ()))
+        if witness in night.scorings
+    }
+    read.indices["SpO2 rule"] = {"odi3": _ruled_odi(read)}
 
 
 def _indices(night: Night, witness: str) -> dict[str, float]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sleeplm.agreement import matched_pairs
+from sleeplm.matching import matched_pairs
 from sleeplm.scoring import STAGES, Event
 
 __all__ = [

@@ -104,7 +104,11 @@ def _rows(result: dict[str, Any]) -> Rows:
         "real": _real,
     }
     for axis, make in makers.items():
-        if axis in result:
+        if axis not in result:
+            continue
+        if "not_measured" in result[axis]:
+            yield _words(axis), "all", result[axis], {}
+        else:
             yield from make(result[axis])
 
 
@@ -178,9 +182,6 @@ def _localization(found: dict[str, Any]) -> Rows:
 
 def _probes(found: dict[str, Any]) -> Rows:
     axis = "linear probes"
-    if "not_measured" in found:
-        yield axis, "all", found, {}
-        return
     for name, title in (
         ("kappa", "stages, κ"),
         ("balanced_accuracy", "stages, balanced accuracy"),
@@ -205,8 +206,6 @@ def _retrieval(found: dict[str, Any]) -> Rows:
                 said(scores),
                 {n: said(v) for n, v in _beside(found, size).items()},
             )
-    if "not_measured" in found:
-        yield "retrieval", "all", found, {}
 
 
 def _captions(found: dict[str, Any]) -> Rows:
@@ -241,8 +240,6 @@ def _unseen(found: dict[str, Any]) -> Rows:
         yield axis, title, scores["auroc"], beside
         title = f"{_words(kind)}: true among the 20 likest"
         yield axis, title, scores["precision_at_20"], {"chance": scores["share"]}
-    if "not_measured" in found:
-        yield axis, "all", found, {}
 
 
 def _continuity(found: dict[str, Any]) -> Rows:
