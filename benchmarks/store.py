@@ -17,6 +17,7 @@ import argparse
 import json
 import os
 import platform
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -152,7 +153,7 @@ def measure_epochs(folder: Path, made: Made) -> list[dict[str, Any]]:
     per_night = len(made.vectors) // n_nights
     rows: list[dict[str, Any]] = []
     with CaseStore(folder, "drawn@1", dimension, write=True) as store:
-        started, spent = time.perf_counter(), 0.0
+        spent, cpu_s = 0.0, time.process_time()
         for night in range(n_nights):
             part = range(night * per_night, (night + 1) * per_night)
             cases = [made.case(i) for i in part]
@@ -162,8 +163,8 @@ def measure_epochs(folder: Path, made: Made) -> list[dict[str, Any]]:
             store.put_night(name_of(night), cases, summary)
             spent += time.perf_counter() - begin
         begin = time.perf_counter()
-    closing = time.perf_counter() - begin
-    spent += closing
+    spent += time.perf_counter() - begin
+    cpu_s = time.process_time() - cpu_s
     rows.append(
         {
             "what": f"insert {len(made.vectors):,} epochs",
@@ -171,7 +172,7 @@ def measure_epochs(folder: Path, made: Made) -> list[dict[str, Any]]:
             "unit": "/s",
             "bar": INSERT_BAR,
             "reached": len(made.vectors) / spent >= INSERT_BAR,
-            "note": f"{time.perf_counter() - started:.0f} s, "
+            "note": f"{spent:.0f} s ({cpu_s:.0f} s of CPU), "
             f"{sum(f.stat().st_size for f in folder.rglob('*') if f.is_file()) / 1e6:.0f} MB",
         }
     )
@@ -336,10 +337,13 @@ def main() -> None:
         n_nights = max(chosen.epochs // chosen.per_night, 2)
         made = draw(n_nights, chosen.per_night, chosen.dimension)
         rows += measure_epochs(Path(folder) / "epochs", made)
+        print(as_markdown(rows), file=sys.stderr, flush=True)
         if chosen.nights:
             rows += measure_nights(Path(folder) / "nights", chosen.nights, chosen.dimension)
     if chosen.markdown:
-        print(f"{chosen.dimension} dimensions, {os.cpu_count()} cores ({platform.machine()}).\n")
+        load = f", load {os.getloadavg()[0]:.0f}" if hasattr(os, "getloadavg") else ""
+        cores = f"{os.cpu_count()} cores ({platform.machine()}{load})"
+        print(f"{chosen.dimension} dimensions, {cores}.\n")
         print(as_markdown(rows))
     else:
         print(json.dumps(rows, indent=1))

@@ -69,7 +69,8 @@ INSIGHT_RULES = {
     "rem_related": InsightRule(
         f"AHI ≥ {CLINICAL_AHI:g}/h and REM AHI at least twice the NREM AHI, with at least "
         f"{LEAST_REM_MIN:g} min of REM sleep",
-        f"Haba-Rubio et al., Chest 2005;128:3350 (the ratio); the least minutes are {_OURS}",
+        "as in Oksenberg et al., J Clin Sleep Med 2010;6:343 (the ratio); the least minutes are "
+        f"{_OURS}",
     ),
     "central": InsightRule(
         f"central apnea index ≥ {CENTRAL_INDEX:g}/h and at least half of the apneas central",

@@ -541,12 +541,12 @@ def _text(
         durations = [event.duration_s for event in extremes]
         longest = extremes[0]
         if longest.duration_s > 0:  # a change of position takes no time
+            where = place(longest.clock, longest.epoch, longest.stage)
+            lines.append(f"Longest {durations[0]:.1f} s {where}.")
             lines.append(
-                f"Longest {durations[0]:.1f} s {place(longest.clock, longest.epoch, longest.stage)}."
-            )
-            lines.append(
-                f"Duration: mean {result.mean_duration_s:.1f} s, median {result.median_duration_s:.1f} "
-                f"s, together {result.total_duration_s:.1f} s."
+                f"Duration: mean {result.mean_duration_s:.1f} s, "
+                f"median {result.median_duration_s:.1f} s, "
+                f"together {result.total_duration_s:.1f} s."
             )
         if len(extremes) > 1:
             deepest = extremes[1]

@@ -273,7 +273,8 @@ class CaseStore:
         if kept["ids"] and kept["metadatas"][0].get("digest") == digest:
             return False
         with self._changing():
-            self._collections["nights"].delete(ids=[night])
+            if kept["ids"]:
+                self._collections["nights"].delete(ids=[night])
             ids = [f"{night}:{number}" for number in numbers]
             for start in range(0, len(ids), BATCH_ROWS):
                 part = slice(start, start + BATCH_ROWS)
@@ -287,9 +288,13 @@ class CaseStore:
                 )
                 if progress is not None:
                     progress(f"indexing {night}", min(1.0, (start + BATCH_ROWS) / len(ids)))
-            self._collections["epochs"].delete(
-                where={"$and": [{"night": night}, {"epoch": {"$gt": max(numbers, default=0)}}]}
-            )
+            # Rows are written in order, so those of a longer version begin right after the last;
+            # to look for them by a filter would cost more than writing a night.
+            last = max(numbers, default=0)
+            if self._collections["epochs"].get(ids=[f"{night}:{last + 1}"], include=[])["ids"]:
+                self._collections["epochs"].delete(
+                    where={"$and": [{"night": night}, {"epoch": {"$gt": last}}]}
+                )
             self._collections["nights"].upsert(
                 ids=[night],
                 embeddings=[night_vector],
