@@ -20,6 +20,8 @@ _CONCEPTS: tuple[tuple[str, str], ...] = (
     ("right", r"(?:on (?:his|her|their|the) )?right(?: side)?|right lateral"),
     ("prone", r"(?:on (?:his|her|their|the) )?(?:stomach|belly|front)|prone"),
     ("upright", r"upright|sitting(?: up)?"),
+    ("lights_on", r"(?:until |till )?(?:the )?lights? (?:came |went |were |was |go |come )?on"),
+    ("lights_off", r"(?:from |after )?(?:the )?lights? (?:went |were |was )?(?:off|out)"),
     ("not_supine", r"(?:off|not on|away from) (?:his|her|their|the) back|non-? ?supine(?: position)?|not supine|outside (?:the )?supine(?: position)?"),
     ("supine", r"(?:lying |sleeping |was |is )*on (?:his|her|their|the) back|supine(?: position)?|lying face up"),
     ("nrem", r"nrem(?: sleep)?|(?:outside|not in|excluding|other than) rem(?: sleep)?"),
@@ -34,16 +36,17 @@ _CONCEPTS: tuple[tuple[str, str], ...] = (
     ("odi", r"odi|(?:oxygen )?desat(?:uration)?s? (?:index|idx|rate)"),
     ("t90", r"t ?-?90|ct90"),
     ("efficiency", r"(?:sleep )?effic\w*\.?|se"),
-    ("latency", r"latenc(?:y|ies)|delay|time to(?: the)?|how long (?:until|till|before|after)|until|till|(?:takes?|took|needed)(?: to)?|how quick\w*|how fast|quickly"),
+    ("latency", r"latenc(?:y|ies)|delay|(?:interval|time|minutes) between|interval|lag|gap|elapse[ds]?|how soon|time to(?: the)?|how long (?:until|till|before|after)|until|till|(?:takes?|took|needed)(?! up)(?: to)?|how quick\w*|how fast|quickly"),
     ("woke", r"(?:w[oa]ke|woken|waking|wakes|waken(?:ed|ing)?)(?: up)?|awakenings?|wakings|wake-?ups?"),
     ("wake", r"awake|wake(?:fulness)?"),
     ("each", r"(?:/|per|each|every|an) ?h(?:ou)?r?\b(?: of sleep)?|hourly|index|idx|rate"),
-    ("share", r"percent\w*|pct|%|fraction|share|proportion|ratio|part"),
+    ("share", r"percent\w*|pct|%|fraction|share|proportion|ratio|part|portion|how big a part"),
+    ("begin", r"start(?:s|ed|ing)?|begin(?:s|ning)?|began|begun|appear(?:s|ed|ing)?|occur(?:s|red)?|reach(?:es|ed)?|enter(?:s|ed)?|set(?:s|ting)? in|came|comes?"),
     ("amount", r"how many (?:minutes?|mins?|hours?|hrs?)"),
     ("times", r"how many times|how many|how often|number|n|nos?|nr|count|tally|times"),
     ("amount", r"how long|how much|minutes?|mins?|hours?|hrs?|h|time|duration|amount|total|length|altogether|overall|sum|spent|spend|obtained|got|get"),
     ("after", r"after|following|since|past|once|post"),
-    ("first", r"first|1st|initial"),
+    ("first", r"first (?:epochs?|minutes?|signs?)(?: of)?|first|1st|initial"),
     ("hr", r"heart ?rate|hr|pulse(?: rate)?|heart ?beats?|(?:heart|beats per minute|bpm)"),
     ("spo2", r"(?:blood )?(?:oxygen|spo2|o2|sats?|saturation)(?: saturation| levels?| sats?)?"),
     ("lowest", r"nadir|lowest|min(?:imum|imal)?|how low|worst|low point|bottom"),
@@ -208,6 +211,44 @@ _FILLERS = frozenset(
         "calculate",
         "find",
         "want",
+        "list",
+        "provide",
+        "state",
+        "print",
+        "display",
+        "output",
+        "return",
+        "name",
+        "please",
+        "plz",
+        "thx",
+        "ok",
+        "summed",
+        "added",
+        "stretches",
+        "take",
+        "takes",
+        "took",
+        "make",
+        "makes",
+        "big",
+        "large",
+        "together",
+        "combined",
+        "counted",
+        "account",
+        "accounts",
+        "constitute",
+        "comprise",
+        "asked",
+        "table",
+        "into",
+        "under",
+        "whatever",
+        "type",
+        "if",
+        "possible",
+        "once",
         "ever",
         "lie",
         "spent",
@@ -218,6 +259,16 @@ _FILLERS = frozenset(
 )
 _NEGATED = re.compile(
     r"\b(?:not|no|without|never|except|excluding|other than|n't|instead of|unless|if)\b|n't\b"
+)
+#: What an unknown word counts beside a concept.
+NOISE_WEIGHT = 0.34
+#: Words that name something else to ask about; they count in full.
+_MEANS_ELSE = re.compile(
+    r"\w*pnea\w*|snor\w*|arous\w*|desat\w*|spindles?|waves?|bursts?|cycles?|periods?|episodes?|"
+    r"artifacts?|movements?|legs?|breath\w*|airflow|eeg|ecg|emg|eog|delta|theta|alpha|sigma|beta|"
+    r"rmssd|hrv|ratio|median|tachy\w*|brady\w*|cheyne|rera\w*|epochs?|longest|shortest|deepest|"
+    r"last|second|third|fourth|half|halves|quarter|before|between|within|normal|cost\w*|price|"
+    r"events?|channels?|technician|age|name|sex|gender|weight|bmi|drink\w*|coffee|alcohol|\d+"
 )
 _STAGES = {"rem": "R", "nrem": "NREM", "n1": "N1", "n2": "N2", "n3": "N3"}
 _PLACES = ("supine", "left", "right", "prone", "upright")
@@ -255,18 +306,18 @@ class Figure:
 
 _ANY_STAGE = "rem nrem n1 n2 n3"
 _FRAMES = (
-    _Frame(("sleep_onset_latency",), ("onset", "latency amount"), "sleep first times", f"wake woke after {_ANY_STAGE} share"),
-    _Frame(("sleep_onset_latency",), ("sleep", "latency"), "amount", f"wake woke {_ANY_STAGE} share first"),
-    _Frame(("waso",), ("wake woke", "onset", "after amount"), "amount sleep total first bed after each", f"times share {_ANY_STAGE}"),
-    _Frame(("waso",), ("wake", "amount"), "bed sleep", f"times share onset {_ANY_STAGE}"),
+    _Frame(("sleep_onset_latency",), ("onset", "latency amount"), "sleep first times lights_off begin", f"wake woke after {_ANY_STAGE} share"),
+    _Frame(("sleep_onset_latency",), ("sleep", "latency"), "amount lights_off begin", f"wake woke {_ANY_STAGE} share first"),
+    _Frame(("waso",), ("wake woke", "onset", "after amount"), "amount sleep total first bed after each lights_on begin", f"times share {_ANY_STAGE}"),
+    _Frame(("waso",), ("wake", "amount"), "bed sleep lights_on", f"times share onset {_ANY_STAGE}"),
     _Frame(("awakenings",), ("woke", "times"), "bed sleep wake amount", f"after onset share {_ANY_STAGE}"),
     _Frame(("sleep_efficiency",), ("efficiency",), "sleep share bed", _ANY_STAGE),
     _Frame(("sleep_efficiency",), ("share", "sleep", "bed"), "amount", f"wake woke total_sleep {_ANY_STAGE}"),
     _Frame(("tst",), ("sleep", "amount"), "bed", f"share wake woke onset latency each times spo2 hr position supine not_supine after first {_ANY_STAGE}"),
     _Frame(("tst",), ("total_sleep",), "amount bed sleep", f"share {_ANY_STAGE}"),
     _Frame(("stage_minutes",), (_ANY_STAGE, "amount share"), "sleep bed times total_sleep", "latency first each spo2 hr ahi arousal plm supine not_supine onset after"),
-    _Frame(("rem_latency",), ("rem", "latency first"), "onset amount sleep after first", "share times each spo2"),
-    _Frame(("n3_latency",), ("n3", "latency first"), "onset amount sleep after first", "share times each spo2"),
+    _Frame(("rem_latency",), ("rem", "latency first"), "onset amount sleep after first begin lights_off", "share times each spo2"),
+    _Frame(("n3_latency",), ("n3", "latency first"), "onset amount sleep after first begin lights_off", "share times each spo2"),
     _Frame(("ahi",), ("ahi",), "sleep amount times each _part bed", "share"),
     _Frame(("rdi",), ("rdi",), "sleep amount each _part"),
     _Frame(("odi3", "odi4"), ("odi",), "spo2 sleep amount each"),
@@ -319,8 +370,8 @@ def find_figure(text: str) -> Figure | None:
     return Figure(names, focus, when)
 
 
-def _concepts(text: str) -> tuple[set[str], int]:
-    """Concepts that a text holds, and how many of its words none of them explains."""
+def _concepts(text: str) -> tuple[set[str], float]:
+    """Concepts that a text holds, and the weight of the words that none of them explains."""
     held: set[str] = set()
     if _TOTAL.search(text) or re.search(r"\btotal(?: \w+)? sleep(?: time)?\b", text):
         held.add("total_sleep")
@@ -331,10 +382,11 @@ def _concepts(text: str) -> tuple[set[str], int]:
     if _NEGATED.search(text):
         held.add("negated")
     words = [word for word in re.findall(r"[\w']+", text) if word not in _FILLERS]
-    return held, len(words)
+    # Who asks and what for is no part of the question; another event or measurement is.
+    return held, sum(1.0 if _MEANS_ELSE.fullmatch(word) else NOISE_WEIGHT for word in words)
 
 
-def _score(frame: _Frame, held: set[str], n_unknown: int) -> float:
+def _score(frame: _Frame, held: set[str], n_unknown: float) -> float:
     """The part of the question that a frame explains; 0 where a needed concept is missing."""
     if "negated" in held or held & set(frame.forbids.split()):
         return 0.0

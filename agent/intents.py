@@ -143,7 +143,7 @@ def understand(
     span : NightSpan or None
         The open night, to place bare hours.
     """
-    text = normalised(question)
+    text = _to_the_point(normalised(question), span)
     if words.GREETING.match(text):
         return [Request(Intent.GREETING)]
     if words.HELP.search(text):
@@ -155,6 +155,11 @@ def understand(
     if words.THANKS.match(text):
         return [Request(Intent.THANKS)]
     requests: list[Request] = []
+    if re.search(r", (?:how|what)\b", text) and not re.search(r"\?.*\w|;| and (?:how|what)", text):
+        # "Once asleep, how long was he awake" is one question.
+        whole = _figure(text.strip(" ?."), span)
+        if whole is not None and not unheeded(text, whole):
+            return [whole]
     for part in _with_scopes(_parts(text), span):
         last = requests[-1] if requests else previous
         requests += _understand_part(part, last, span, is_continued=bool(requests))
@@ -181,6 +186,27 @@ def _parts(text: str) -> list[str]:
         else:
             parts.append(piece)
     return parts
+
+
+def _to_the_point(text: str, span: NightSpan | None) -> str:
+    """The text without clauses that only say who asks, or what for."""
+    clauses = re.split(r"(?<=[;.,:])\s+|\s+-\s+", text)
+    if len(clauses) < 2:
+        return text
+    kept = [clause for clause in clauses if not _is_context(clause, span)]
+    left = " ".join(kept).strip(" ,;:.")
+    if not kept or len(kept) == len(clauses):
+        return text
+    asked = _direct(left, span)
+    return left if all(request.intent is not Intent.UNKNOWN for request in asked) else text
+
+
+def _is_context(clause: str, span: NightSpan | None) -> bool:
+    if not words.CONTEXT.match(clause):
+        return False
+    plain = clause.strip(" ,;:.")
+    is_figure = find_figure(plain) is not None or bool(_quantities(plain)[0])
+    return not is_figure and not read_query(plain).kinds
 
 
 def _with_scopes(parts: list[str], span: NightSpan | None) -> list[str]:
@@ -506,7 +532,10 @@ def _says_happen(text: str) -> bool:
 
 def _content_words(text: str) -> list[str]:
     fillers = {"and", "what", "about", "the", "in", "of", "how", "then", "is", "was", "it", "there",
-               "show", "me", "describe", "tell", "please", "a", "at", "for", "number"}  # fmt: skip
+               "show", "me", "describe", "tell", "please", "a", "at", "for", "number", "when",
+               "he", "she", "they", "lies", "lying", "lay", "sleeps", "sleeping", "slept", "while",
+               "only", "patient", "were", "are", "with", "on", "his", "her", "their",
+               "during"}  # fmt: skip
     return [word for word in re.findall(r"[a-zäöüßáéíóúñ]+", text) if word not in fillers]
 
 

@@ -78,7 +78,7 @@ VOCABULARY = (
     "compare epoch epochs spindle spindles snoring tachycardia bradycardia periodic movements "
     "severity supine position positional second seconds lowest highest average obstruction during night stage "
     "sleep stages percent percentage minutes hours awake asleep index number total duration "
-    "deep breath pulse apnea apneas hypopnea nadir median mean rate latency events event oxygen arousal"
+    "time percent proportion duration drowsy arousals obstructive deep breath pulse apnea apneas hypopnea nadir median mean rate latency events event oxygen arousal"
 )
 KNOWN_WORDS = tuple(VOCABULARY.split())
 #: Words that are no slip of a word of the field, although they lie near one.
@@ -161,6 +161,17 @@ REWORDINGS: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"\bmax(?:imum|imal)? (?:duration|length) of (?:the |an? )?(?=\w*pnea)", "longest "),
     (r"\bmax(?:imum|imal)? (?P<kind>(?:\w+ )?\w*pneas?) (?:duration|length)", r"longest \g<kind>"),
     (r"\bfinal (?=(?:\w+ )?(?:\w*pnea|arousal|desat|event))", "last "),
+    (r"\b(?:went|go|goes|dropped|drops|fell|falls) (?:down )?(?:the )?(?:furthest|farthest|lowest|most|deepest)\b|\b(?:lowest|furthest) (?:drop|dip|fall)\b", "deepest"),
+    (r"\b(?:first of|earliest) (?:the |all )?|\bvery first\b|\binitial (?=\w*pnea|arousal|desat)", "first "),
+    (r"\blatest (?=\w*(?: \w*)?(?:pnea|arousal|desat|event))", "last "),
+    (r"\b(?:before|up to|until) the (?:midpoint|middle)(?: of the (?:night|recording|study))?\b", "in the first half of the night"),
+    (r"\b(?:after|past|from) the (?:midpoint|middle)(?: of the (?:night|recording|study))?(?: on(?:wards)?)?\b", "in the second half of the night"),
+    (r"\b(?:split\w*|divid\w*|cut\w*)\b.*\b(?:three|3) (?:equal )?(?:parts|pieces|thirds)\b(?P<rest>.*)\bfirst (?:part|piece|one|third)\b", r"\g<rest> first third of the night"),
+    (r"\b(?:split\w*|divid\w*|cut\w*)\b.*\b(?:three|3) (?:equal )?(?:parts|pieces|thirds)\b(?P<rest>.*)\b(?:last|third|final) (?:part|piece|one|third)\b", r"\g<rest> last third of the night"),
+    (r"\b(?:split\w*|divid\w*|cut\w*)\b.*\b(?:two|2|half|halves)(?: (?:equal )?(?:parts|pieces|halves))?\b(?P<rest>.*)\b(?P<which>first|second) (?:part|piece|one|half)\b", r"\g<rest> \g<which> half of the night"),
+    (r"\b(?:leave|leaving) (?:the |all )?[a-z]+ (?:out|aside)(?: of it)?[:,]? (?=.*\w*(?:pnea|arousal|desat))", " "),
+    (r",? (?:but )?not (?:the |as )?(?:percent\w*|minutes|count|number|index|apneas|hypopneas|arousals|desaturations)\s*$", ""),
+    (r"\bhow (?:soon|early|late|rapidly)\b", "how long until"),
     (r"\b1st\b", "first"),
     (r"\b2nd\b", "second"),
     (r"\bhalf a minute\b", "30 seconds"),
@@ -182,7 +193,48 @@ ELSEWHERE = re.compile(
     r"|\b(?:his|her|their) (?:wife|husband|brother|sister|mother|father|son|daughter|twin)|\blast (?:year|month|week)"
 )
 SPELLINGS = (
+    (r"\bper cents?\b", "percent"),
+    (r"\bstages? n?-?([123])\b", r"n\1"),
+    (r"\bstages? (?:r|rem)\b", "rem"),
+    (r"\beff ?%|\beff\b\.?", "efficiency"),
+    (r"\btot\b\.?", "total"),
+    (r"\bpl[sz]\b|\bpl[sz]\.?$", "please"),
+    (r"(\d+) ?(s|secs?|seconds?|min|minutes?) ?(?:or|and|\+) ?(?:longer|more|over|above|up|greater)\b|(\d+) ?(s|secs?|seconds?)\+", r"at least \1\3 \2\4"),
+    (r"(?:≥|>=) ?(\d+) ?(s|secs?|seconds?)\b", r"at least \1 \2"),
+    (r"\b(?:n1|stage 1)\s*(?:,|\+|and|&|/)\s*(?:n2|stage 2)\s*(?:,|\+|and|&|/|, and)\s*(?:n3|stage 3)\s*(?:,|\+|and|&|/|, and)\s*(?:rem|r)\b", "total sleep time"),
+    (r"\b(?:n1|stage 1)\s*(?:,|\+|and|&|/)\s*(?:n2|stage 2)\s*(?:,|\+|and|&|/|, and)\s*(?:n3|stage 3)\b(?: (?:taken )?together| combined)?", "nrem"),
     # German and Spanish for the commonest questions.
+    (r"\b(?:im|in der|in dem|des) ersten drittel\b|\berste[nrs]? drittel\b|\bprimer tercio\b", "first third"),
+    (r"\b(?:im|des) letzten drittel\b|\bletzte[nrs]? drittel\b|\b[uú]ltimo tercio\b", "last third"),
+    (r"\b(?:in der )?ersten? (?:nacht)?h[aä]lfte\b|\bprimera mitad\b", "first half"),
+    (r"\b(?:in der )?zweiten? (?:nacht)?h[aä]lfte\b|\bsegunda mitad\b", "second half"),
+    (r"\bder nacht\b|\bde la noche\b", "of the night"),
+    (r"\banzahl(?: der| von)?\b|\bn[uú]mero de\b|\bcantidad de\b", "how many"),
+    (r"\btiefste[nrs]?\b|\bm[aá]s profunda\b", "deepest"),
+    (r"\bk[uü]rzeste[nrs]?\b|\bm[aá]s corta\b", "shortest"),
+    (r"\b(?:um wie viel uhr|wann|a qu[eé] hora|cu[aá]ndo)\b", "when"),
+    (r"\bletzte[nrs]?\b|\b[uú]ltim[ao]\b", "last"),
+    (r"\berste[nrs]?\b|\bprimer[ao]?\b", "first"),
+    (r"\bwaren? (?:die|der|das)\b|\bfue (?:la|el)\b|\bwar (?:die|der|das)\b", "was the"),
+    (r"\bdauer\b|\bduraci[oó]n\b", "duration"),
+    (r"\bder schlafzeit\b|\bder gesamten schlafzeit\b|\bdel (?:tiempo de )?sue[nñ]o\b", "of sleep"),
+    (r"\bpro stunde(?: schlaf)?\b|\bpor hora(?: de sue[nñ]o)?\b", "per hour"),
+    (r"\b(?:im|in|en) (?:der )?(?:r[uü]ckenlage|dec[uú]bito supino|supino)\b|\bauf dem r[uü]cken\b|\bboca arriba\b", "supine"),
+    (r"\b(?:im|in) (?=rem|n[123]|tiefschlaf|deep)", "in "),
+    (r"\bdurante el sue[nñ]o rem\b|\ben (?:el )?(?:sue[nñ]o )?rem\b", "in rem"),
+    (r"\bweckreaktionen?\b|\bmicrodespertares\b", "arousals"),
+    (r"\bents[aä]ttigungen\b|\bdesaturaciones\b", "desaturations"),
+    (r"\bents[aä]ttigung\b|\bdesaturaci[oó]n\b", "desaturation"),
+    (r"\bwie lange (?:brauchte|hat) .*\beinschlafen\b", "sleep onset latency"),
+    (r"\bwachliegezeit\b", "waso"),
+    (r"\bschlafstadien\b|\bfases (?:del|de) sue[nñ]o\b", "sleep stages"),
+    (r"\b(?:gibt|gab) es\b|\bhay\b|\bhubo\b", "were there"),
+    (r"\bmittlere[nrs]?\b|\bdurchschnittliche[nrs]?\b|\bim mittel\b|\bim durchschnitt\b|\bpromedio\b|\bmedi[ao]\b", "mean"),
+    (r"\bherzfrequenz\b|\bfrecuencia card[ií]aca\b", "heart rate"),
+    (r"\bsauerstoffs[aä]ttigung\b|\bs[aä]ttigung\b|\bsaturaci[oó]n(?: de ox[ií]geno)?\b", "spo2"),
+    (r"\bunter (?=\d)|\bpor debajo (?:de|del) (?=\d)|\bmenos de (?=\d)", "below "),
+    (r"\b[uü]ber (?=\d)|\bl[aä]nger als (?=\d)|\bm[aá]s de (?=\d)", "longer than "),
+    (r"\bsekunden\b|\bsegundos\b", "seconds"),
     (r"\bgesamtschlafzeit\b|\bschlafdauer\b|\bwie lange hat (?:er|sie|der patient|die patientin) geschlafen\b|\btiempo total de sue[nñ]o\b|\bcu[aá]nto (?:tiempo )?durmi[oó](?: el paciente| la paciente)?", "total sleep time"),
     (r"\b(?:ein)?schlaflatenz\b|\bwie lange .*\beinschlafen\b|\beinschlafzeit\b|\blatencia (?:del|de) sue[nñ]o\b|\bcu[aá]nto tard[oó] en dormirse\b", "sleep onset latency"),
     (r"\bwachzeit nach (?:dem )?einschlafen\b|\bwie lange war (?:er|sie|der patient|die patientin) (?:nachts )?wach\b|\bcu[aá]nto (?:tiempo )?estuvo despiert[oa]\b", "waso"),
@@ -224,7 +276,7 @@ SPELLINGS = (
     (r"\b(?:non|n)[- ]?rem\b", "nrem"),
 )  # fmt: skip
 REFUSALS = re.compile(
-    r"\b(?:what(?:'s| is) wrong with|c-?pap|bi-?pap|apap|oral appliance|mandibular|surgery|operat(?:e|ion)|medicat\w*|drugs?|pills?"
+    r"\b(?:los(?:e|ing) (?:\d+ ?(?:kg|kilo\w*|pounds?|lbs?)|weight)|weight loss|oxygen therapy|operiert|operation|what(?:'s| is) wrong with|c-?pap|bi-?pap|apap|oral appliance|mandibular|surgery|operat(?:e|ion)|medicat\w*|drugs?|pills?"
     r"|melatonin|zolpidem|treat\w*|therap\w*|cure|prescri\w*|dos(?:e|age)|diagnos\w*|prognos\w*"
     r"|should (?:i|he|she|they|we|you|the patient)|(?:is|was) (?:he|she|it|this|the patient) "
     r"(?:healthy|normal|ill|sick|dangerous|ok|okay|safe)|(?:will|is going to) (?:he|she|they|the patient)\b"
@@ -235,7 +287,7 @@ REFUSALS = re.compile(
     r"(?:normal|healthy|sick|ill|abnormal|pathological)|restless legs)\b"
 )
 SIMILAR = re.compile(
-    r"\b(?:similar\w*|resembl\w*|look(?:s|ed|ing)? like|(?:nights?|epochs?|cases?|patients?|one|ones|others?|any)"
+    r"\b(?:(?:most |more |much )?like epoch|similar\w*|resembl\w*|look(?:s|ed|ing)? like|(?:nights?|epochs?|cases?|patients?|one|ones|others?|any)"
     r" like|comparable|alike|nearest|neighbou?rs?)\b"
 )
 SUMMARY = re.compile(
@@ -247,7 +299,7 @@ SUMMARY = re.compile(
 )
 WHY = re.compile(r"\b(?:why|what (?:is |was |keeps? |kept )?(?:waking|rousing|disturbing|disrupting|fragmenting|disrupted|disrupts)|what keeps|what (?:made|makes|broke|breaks|disturbed|disturbs|wakes|woke|caused|causes)|reason|explain|how come|warum|por qu[eé])\b")  # fmt: skip
 COMPARE = re.compile(
-    r"\b(?:compar\w*|versus|vs\.?|better|worse|more|less|fewer|faster|slower|deeper|lighter|higher"
+    r"\bwhich (?:half|third)\b|\b(?:larger|smaller|greater|bigger|compar\w*|versus|vs\.?|better|worse|more|less|fewer|faster|slower|deeper|lighter|higher"
     r"|lower|differ\w*|than|positional|position[- ]dependent|rem[- ]related|rem[- ]dependent)\b"
 )
 RECORDING = re.compile(
@@ -304,7 +356,7 @@ SIGNAL_WORDS = re.compile(
     r"activity|tone|breathing|flat\w*|noisy|noise|sighs?|crescendo|drops?|rises?|jumps?|saw-?tooth\w*)\b"
 )
 TERM = re.compile(
-    r"^(?:(?:please |can you |could you )?(?:define|explain(?: the term)?|what is meant by|(?:what is )?(?:the )?(?:meaning|definition) of)"
+    r"^(?:(?P<before>[^,:]+?)\s*[-:,]+\s*what (?:is|does|was) (?:that|it|this)(?: mean| stand for)?|(?:please |can you |could you )?(?:define|explain(?: the term)?|what is meant by|(?:what is )?(?:the )?(?:meaning|definition) of)"
     r" (?:an? |the )?(?P<defined>.+?)"
     r"|what (?:does|do) (?:an? |the )?(?P<meant>.+?) (?:mean|stand for|measure)"
     r"|(?:what(?: exactly)? (?:is an?|are)|was ist (?:eine?|das|die|der)|was bedeutet|qu[eé] es(?: una?| el| la)?|qu[eé] significa) (?P<named>.+?)"
@@ -410,4 +462,8 @@ SHIFT = re.compile(
 LIMIT_OF_FALL = re.compile(r"\d{1,2}(?:\.\d+)? ?(?:%|percent)")
 FALL_OF = re.compile(
     r"^.*?\b(?:desaturations?|desats?|(?:spo2|oxygen|saturation) (?:drops?|dips?|falls?)|(?:drops?|falls?) (?:in|of) (?:the )?(?:spo2|oxygen|saturation))\b(?: of)?"
+)
+#: A clause that says who asks or why, at the beginning or at the end of a question.
+CONTEXT = re.compile(
+    r"^(?:i(?:'m| am|'d|'ve| have| need| want| was| would)?|we(?:'re|'ve| are| have| need| want)?|my|our|for (?:a|an|my|our|the|this)|sorry|hi|hello|hey|dear|thanks|because|since|as|so that|in order|just|ok(?:ay)?|the (?:\w+ ){1,3}(?:failed|asked|wants|needs|is (?:broken|missing|waiting)))\b"
 )
