@@ -238,7 +238,7 @@ MAY_LACK_UNIT = frozenset(
     ("hr_min_bpm", "hr_max_bpm", "hr_mean_bpm", "spo2_min_pct", "spo2_mean_pct")
 )
 _RELATION = (
-    r"(?:[\s,:=]|\b(?:of|at|is|was|with|a|an|the|to|equal|equals|equalling|measuring|measured|valued|"
+    r"(?:[\s,:=]|\b(?:of|at|is|are|was|with|a|an|the|to|equal|equals|equalling|measuring|measured|valued|"
     r"value|reaching|standing|stands|lying|lies|running|approximately|around|about|close|roughly|"
     r"near|nearly|some|estimated)\b)*"
 )
@@ -306,18 +306,19 @@ EVENT = re.compile(r"\b(" + "|".join(re.escape(phrase) for phrase, _ in _EVENT_N
 FILLER = frozenset(
     """
     a about accompanied across activity addition along also an and appears approximately are
-    around as asleep at background balanced based beat behavior behaviour being belongs body both
-    breath breathing by captured carries channel character characterised characterized class close
-    comes comprises contains continues corresponds course covers described detected displays
-    dominates during each eeg enters epoch epochs event events evident exhibits features finally
-    followed following for found from further given has here hr identified in includes including
-    indicates individual interval is it its joined lastly lies lists maintained maintains marked
-    marks measured measures more moreover next noted observed occurring occurs of off on once one
-    over part patient pattern period person place plus portion position positioned power present
-    reading readings reads record recorded recording registers relative remains report reported
-    reports roughly s seconds seen segment segments shows signal signals sleep sleeper sleeping
-    spans stage stands state statistics stays subject system taken takes that the then there this
-    throughout time to together trace trend trending under values was well were which while whose
-    window with within
+    around as asleep at background balanced based beat behavior behaviour being belongs body
+    both breath breathing by captured carries channel character characterised characterized
+    class close comes comprises contains continues corresponds course covers described detected
+    display displays dominates during each eeg enters epoch epochs event events evident exhibit
+    exhibits feature features finally followed following for found from further given has have
+    here hr identified in includes including indicates individual interval is it its joined
+    lastly lies lists maintained maintains marked marks measured measures more moreover next
+    noted observed occurring occurs of off on once one over part patient pattern period person
+    place plus portion position positioned power present reading readings reads record recorded
+    recording registers relative remains report reported reports roughly s seconds seen segment
+    segments show shows signal signals sleep sleeper sleeping spans stage stands state
+    statistics stays subject system taken takes that the then there this throughout time to
+    together trace trend trending under values was well were which while whose window with
+    within
     """.split()  # noqa: SIM905
 )

@@ -69,7 +69,7 @@ def _index(*words: str, section: str = "breathing") -> NightField:
 
 
 NIGHT_FIELDS: dict[str, NightField] = {
-    "tst": NightField("min", 0.0, _DAY_MIN, ("total sleep time", "sleep in all"), "sleep"),
+    "tst": NightField("min", 0.0, _DAY_MIN, ("total sleep time", "time asleep"), "sleep"),
     "sleep_efficiency": NightField("%", 0.0, 100.0, ("sleep efficiency",), "sleep"),
     "sleep_onset_latency": NightField(
         "min", 0.0, _DAY_MIN, ("sleep onset latency", "time to fall asleep"), "sleep"
@@ -215,9 +215,9 @@ _JUDGED = [
 ]
 _FILLER = frozenset(
     """
-    a along an and as at besides breathing finally further had has in it its lastly night of plus
-    record recording shows sleeper subject that the then there this together was well were whole
-    with
+    a along an and as at besides breathing finally further had has in it its lastly night number
+    of plus record recording shows sleeper subject that the then there this together was well
+    were whole with
     """.split()  # noqa: SIM905
 )
 

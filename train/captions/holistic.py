@@ -44,6 +44,13 @@ VIEWS: dict[str, tuple[str, ...]] = {
 }
 _OPENINGS = ("This epoch comes ", "The epoch lies ", "It is an epoch ", "The epoch stands ")
 _MOST_CLAUSES = 5
+#: Ways to name the stages of the epochs before and after.
+_BESIDE = (
+    ("after", "before"),
+    ("coming from", "leading into"),
+    ("following", "ahead of"),
+    ("preceded by", "followed by"),
+)
 
 
 def holistic_sentence(fields: CaptionFields, system: str, rng: np.random.Generator) -> list[str]:
@@ -79,17 +86,14 @@ def _stages(fields: CaptionFields, rng: np.random.Generator) -> str:
         choose(rng, CONTEXT_STAGES[stage]) if stage in CONTEXT_STAGES else None
         for stage in (context.previous_stage, context.next_stage)
     )
-    if before and after and rng.random() < 0.4:
+    if context.previous_stage == context.next_stage:
+        after = before
+    if before and after and before != after and rng.random() < 0.4:
         return f"between {before} and {after}"
-    parts = []
-    if before:
-        parts.append(
-            f"{choose(rng, ('after', 'coming from', 'following', 'preceded by'))} {before}"
-        )
+    came, went = choose(rng, _BESIDE)
+    parts = [f"{came} {before}"] if before else []
     if after:
-        parts.append(
-            f"{choose(rng, ('before', 'leading into', 'followed by', 'ahead of'))} {after}"
-        )
+        parts.append(f"{went} {after}")
     return " and ".join(parts)
 
 
@@ -135,7 +139,10 @@ def _position(fields: CaptionFields, rng: np.random.Generator) -> str:
     if position not in PLACES or context.position_min is None:
         return ""
     way = choose(rng, ("lying ", "resting ", "")) if position != "upright" else ""
-    text = f"{way}{choose(rng, PLACES[position])} for {_minutes(context.position_min, rng)}"
+    who = choose(rng, ("the sleeper", "the patient", "the subject"))
+    text = (
+        f"with {who} {way}{choose(rng, PLACES[position])} for {_minutes(context.position_min, rng)}"
+    )
     if context.previous_position in PLACES and rng.random() < 0.6:
         turned = choose(rng, ("having turned", "after turning", "turned"))
         text += f", {turned} over from lying {choose(rng, PLACES[context.previous_position])}"
@@ -167,10 +174,10 @@ def _near(group: str) -> Callable[[CaptionFields, np.random.Generator], str]:
         if count is None:
             return ""
         one, many = choose(rng, GROUPS[group])
-        window = choose(rng, ("within ten minutes", "in ten minutes", "within 10 minutes"))
+        window = choose(rng, ("within ten minutes", "within 10 minutes"))
         if count < 2:
             return f"with {'1 ' + one if count else 'no ' + many} {window}"
-        crowd = ("part of a cluster of", "in a cluster of") if count >= CLUSTER_COUNT else ()
+        crowd = ("as part of a cluster of", "in a cluster of") if count >= CLUSTER_COUNT else ()
         lead = choose(rng, (*crowd, "in a series of", "among", "with"))
         text = f"{lead} {count} {many} {window}"
         kind = fields.context.breathing_kind

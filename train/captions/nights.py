@@ -21,16 +21,21 @@ __all__ = ["NIGHT_TRAITS", "night_fields", "render_night", "short_night"]
 
 #: Share of the known quantities that a caption leaves out.
 _DROPPED = 0.2
-_OPENINGS = ("", "This night had ", "A night with ", "The recording shows ", "The night has ")
-_RELATIONS = (" of ", " at ", ": ", " equal to ", " standing at ", " reaching ")
-_ROUNDED = (" of about ", " around ", " close to ", " of roughly ", " near ", " of nearly ")
-_CONNECTORS = (", ", ", along with ", ", together with ", ", plus ", ", as well as ", " and ")
+_OPENINGS = ("This night had ", "A night with ", "The recording shows ", "The night has ")
+#: After an opening quantities are noun phrases; without one each may stand after a colon.
+_RELATIONS = (" of ", " equal to ")
+_LEVEL_RELATIONS = (" of ", " at ", " equal to ", " reaching ", " standing at ")
+_ROUNDED = (" of about ", " close to ", " of roughly ", " near ")
+_COLON_RELATIONS = (": ", ": ", " of ")
+_COLON_ROUNDED = (": about ", " around ", ": roughly ", " near ")
+_CONNECTORS = (", ", ", along with ", ", together with ", ", plus ", ", as well as ", ", and ")
+_COLON_CONNECTORS = (", ", "; ")
 _UNITS = {
     "min": (" min", " minutes"),
     "/h": ("/h", " per hour", " events per hour", " per hour of sleep"),
     "%": (" %", "%", " percent"),
     "bpm": (" bpm", " beats per minute"),
-    "count": ("", " times"),
+    "count": ("",),
 }
 _SECTIONS = tuple(dict.fromkeys(entry.section for entry in NIGHT_FIELDS.values()))
 
@@ -53,8 +58,9 @@ def render_night(fields: NightFields, rng: np.random.Generator) -> str:
     """
     sentences = []
     for section in _SECTIONS:
+        opening = choose(rng, (*_OPENINGS, "", ""))
         stated = [
-            _quantity(name, fields.values[name], rng)
+            _quantity(name, fields.values[name], rng, listed=not opening)
             for name, entry in NIGHT_FIELDS.items()
             if entry.section == section and name in fields.values and rng.random() >= _DROPPED
         ]
@@ -62,31 +68,36 @@ def render_night(fields: NightFields, rng: np.random.Generator) -> str:
             rng.shuffle(stated)
         if stated:
             text = stated[0]
-            for item in stated[1:]:
-                text += choose(rng, _CONNECTORS) + item
-            sentences.append(sentence_case(choose(rng, _OPENINGS) + text) + ".")
+            for number, item in enumerate(stated[1:], start=1):
+                last = number == len(stated) - 1
+                links = _CONNECTORS if opening else _COLON_CONNECTORS
+                text += (choose(rng, (" and ", ", and ")) if last else choose(rng, links)) + item
+            sentences.append(sentence_case(opening + text) + ".")
     if rng.random() < 0.4:
         rng.shuffle(sentences)
     if fields.severity is not None:
         text = choose(rng, SEVERITIES[fields.severity])
         if fields.predominance is not None:
             text += f", {choose(rng, PREDOMINANCES[fields.predominance])}"
-        sentences.insert(0, sentence_case(choose(rng, _OPENINGS) + text) + ".")
+        sentences.insert(0, sentence_case(choose(rng, (*_OPENINGS, "")) + text) + ".")
     return " ".join(sentences) or NOTHING_MEASURED
 
 
-def _quantity(name: str, value: float, rng: np.random.Generator) -> str:
+def _quantity(name: str, value: float, rng: np.random.Generator, *, listed: bool) -> str:
     entry = NIGHT_FIELDS[name]
     item = choose(rng, entry.words)
     unit = choose(rng, _UNITS[entry.unit])
     if entry.unit == "count":
-        return f"{item}{choose(rng, _RELATIONS)}{value:.0f}{unit}"
+        return f"{item}: {value:.0f}" if listed else f"a number of {item} of {value:.0f}"
+    # Times have a length; indices, shares and rates stand at a level.
+    plain = _RELATIONS if entry.unit == "min" else _LEVEL_RELATIONS
+    exact, rounded = (_COLON_RELATIONS, _COLON_ROUNDED) if listed else (plain, _ROUNDED)
     if entry.unit == "min" and value >= 60.0 and rng.random() < 0.4:
         hours, minutes = divmod(round(value), 60)
-        return f"{item}{choose(rng, _RELATIONS)}{hours} h {minutes} min"
+        return f"{item}{choose(rng, exact)}{hours} h {minutes} min"
     if rng.random() < 0.35:
-        return f"{item}{choose(rng, _ROUNDED)}{value:.0f}{unit}"
-    return f"{item}{choose(rng, _RELATIONS)}{value:.1f}{unit}"
+        return f"{item}{choose(rng, rounded)}{value:.0f}{unit}"
+    return f"{item}{choose(rng, exact)}{value:.1f}{unit}"
 
 
 def _above(name: str, limit: float) -> Callable[[NightFields], bool]:

@@ -114,7 +114,10 @@ def _item(name: str, value: float, rng: np.random.Generator) -> str:
     if rng.random() < 0.3:
         digits = 1 if name.endswith(_SMALL_NUMBERS) else 0
         return f"{item} {choose(rng, _ROUNDED)} {value:.{digits}f}{unit}"
-    return f"{item} {choose(rng, _RELATIONS)} {value:.{digits}f}{unit}"
+    relation = choose(rng, _RELATIONS)
+    if relation == "valued at" and item.endswith("value"):
+        relation = "of"
+    return f"{item} {relation} {value:.{digits}f}{unit}"
 
 
 def _trend(part: tuple[str, float, float], rng: np.random.Generator) -> str:

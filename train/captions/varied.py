@@ -86,23 +86,18 @@ def _measurements(
             if label_key == channel:
                 sentences.append(label + choose(rng, words.NOT_RECORDED))
             continue
-        stated = [
-            _value(name, fields.values[name], rng)
+        kept = [
+            name
             for name in names
             if name in fields.values
             and rng.random() < (1 - _DROPPED if name in released else OWN_FIELDS_SHARE)
         ]
         if rng.random() < 0.3:
-            rng.shuffle(stated)
+            rng.shuffle(kept)
         trend = {"HR": "hr", "SPO2": "spo2"}.get(channel, "")
-        if trend in fields.trends and rng.random() < 0.7:
-            stated += _trends(fields.trends[trend], rng)
-        if stated:
-            opening = choose(rng, words.OPENINGS)
-            before = choose(rng, words.BEFORE_LABEL)
-            if before in ("On ", "In the ", "For the "):
-                opening = choose(rng, (": ", ", "))
-            sentences.append(before + label + opening + _joined(stated, rng) + ".")
+        trends = fields.trends.get(trend, []) if rng.random() < 0.7 else []
+        if kept or trends:
+            sentences.append(_sentence(label, label_key, fields, kept, trends, rng))
         if channel == label_key and channel in fields.quality:
             faults = [QUALITY_WORDS[fault] for fault in fields.quality[channel]]
             noun = choose(rng, ("signal", "trace"))
@@ -114,27 +109,82 @@ def _measurements(
     return sentences
 
 
-def _joined(stated: list[str], rng: np.random.Generator) -> str:
+def _sentence(
+    label: str,
+    label_key: str,
+    fields: CaptionFields,
+    names: Sequence[str],
+    trends: Sequence[tuple[str, float, float]],
+    rng: np.random.Generator,
+) -> str:
+    """A channel's sentence: noun phrases after a verb, "with" or a colon, or clauses after one."""
+    way = choose(rng, ("verb", "verb", "verb", "with", "colon", "clauses", "clauses"))
+    article = way in ("verb", "with") and rng.random() < 0.6
+    stated = [_value(name, fields.values[name], rng, way == "clauses", article) for name in names]
+    stated += _trends(trends, rng, way == "clauses")
+    if way == "verb":
+        plural = label_key == "BOTH_EOGS"
+        if not plural and rng.random() < 0.3 and not label.startswith(("C3", "C4")):
+            label = "The " + _within(label)
+        opening = f" {choose(rng, words.PLURAL_VERBS if plural else words.VERBS)} "
+    elif way == "with":
+        opening = " with "
+    else:
+        on = "On " if any(word in label for word in words.TRACES) else "For "
+        before = choose(rng, ("", "", "", on, "For "))
+        if before:
+            plain = label_key == "BOTH_EOGS" or label.startswith(("C3", "C4"))
+            label = before + ("" if plain else "the ") + _within(label)
+        opening = choose(rng, (": ", ", ")) if before else ": "
     text = stated[0]
+    links: tuple[str, ...]
     for number, item in enumerate(stated[1:], start=1):
         last = number == len(stated) - 1
-        text += choose(rng, words.LAST_CONNECTORS if last else words.CONNECTORS) + item
-    return text
+        if way == "clauses":
+            links = words.LAST_CLAUSE_CONNECTORS if last else words.CLAUSE_CONNECTORS
+        elif len(stated) == 2:
+            links = words.PAIR_CONNECTORS
+        else:
+            links = words.LAST_CONNECTORS if last else words.CONNECTORS
+        text += choose(rng, links) + item
+    return f"{label}{opening}{text}."
 
 
-def _value(name: str, value: float, rng: np.random.Generator) -> str:
+def _within(words_: str) -> str:
+    """Words as they stand within a sentence: acronyms and stages keep their capitals."""
+    first = words_.split()[0]
+    return (
+        words_
+        if any(letter.isupper() or letter.isdigit() for letter in first[1:])
+        else (words_[0].lower() + words_[1:])
+    )
+
+
+def _value(name: str, value: float, rng: np.random.Generator, clause: bool, article: bool) -> str:
     unit = choose(rng, words.UNIT_FORMS[FIELDS[name].unit])
     ending = max((key for key in words.ITEMS if name.endswith(key)), key=len)
     item = choose(rng, words.ITEMS[ending])
     if name.endswith("_count"):
-        return _count(round(value), words.ITEMS[ending], rng)
+        return _count(round(value), words.ITEMS[ending], rng, clause)
     rounded = rng.random() < 0.35
     digits = _digits(name, rounded, rng)
     if name.endswith(_LEADING) and name not in _NOT_LEADING and rng.random() < 0.15:
         roughly = choose(rng, words.ROUGHLY) if rounded else ""
         of = choose(rng, ("", "of ")) if "power" in item or "activity" in item else ""
         return f"{roughly}{value:.{digits}f}{unit} {of}{item}"
-    relation = choose(rng, words.ROUNDED_RELATIONS if rounded else words.EXACT_RELATIONS)
+    relations: tuple[str, ...]
+    if clause:
+        relations = words.ROUNDED_CLAUSE_RELATIONS if rounded else words.EXACT_CLAUSE_RELATIONS
+    else:
+        relations = words.ROUNDED_RELATIONS if rounded else words.EXACT_RELATIONS
+    relation = choose(rng, relations)
+    if item.endswith("value") and "valued" in relation:
+        relation = " of "
+    if item.endswith("movements") or item == "saccades":
+        # Plural: they do not equal a number, they stand at a share.
+        relation = relation.replace(" is ", " are ").replace(" equals ", " at ")
+    if article and (name in words.WITH_ARTICLE or not name.endswith(words.NO_ARTICLE)):
+        item = f"{'an' if item[0].lower() in 'aeiou' or item == 'RMSSD' else 'a'} {item}"
     return f"{item}{relation}{value:.{digits}f}{unit}"
 
 
@@ -146,20 +196,23 @@ def _digits(name: str, rounded: bool, rng: np.random.Generator) -> int:
     return 1 if name == "ecg_rate_bpm" or rng.random() < 0.4 else 2
 
 
-def _count(count: int, items: Sequence[str], rng: np.random.Generator) -> str:
+def _count(count: int, items: Sequence[str], rng: np.random.Generator, clause: bool) -> str:
     item = choose(rng, items)
     if item.startswith("number of") or item.endswith(" count"):
-        return f"{item}{choose(rng, (' of ', ' at ', ' is ', ' '))}{count}"
+        return f"{item} is {count}" if clause else f"a {item} of {count}"
     number = words.COUNTS[count] if count < len(words.COUNTS) and rng.random() < 0.4 else count
     if count == 1:
         item = item.replace("bursts of", "burst of") if "bursts of" in item else item[:-1]
     return f"{number or 'no'} {item}"
 
 
-def _trends(trends: list[tuple[str, float, float]], rng: np.random.Generator) -> list[str]:
+def _trends(
+    trends: Sequence[tuple[str, float, float]], rng: np.random.Generator, clause: bool
+) -> list[str]:
     frame = choose(rng, words.SPANS)
+    forms = words.DIRECTION_WORDS if clause else words.TREND_NOUNS
     return [
-        f"{choose(rng, words.DIRECTION_WORDS[direction])} {frame.format(start_s, end_s)}"
+        f"{choose(rng, forms[direction])} {frame.format(start_s, end_s)}"
         for direction, start_s, end_s in trends
     ]
 
@@ -169,12 +222,10 @@ def _position(fields: CaptionFields, rng: np.random.Generator) -> list[str]:
         return ["Body position" + choose(rng, (" not recorded.", " was not recorded."))]
     if fields.position is None:
         return []
-    frame = choose(rng, words.POSITION_FRAMES)
-    if "lying" in frame:
-        if fields.position not in words.LYING:
-            return [f"Body position {fields.position}."]
-        return [frame.format(words.LYING[fields.position])]
-    return [frame.format(fields.position)]
+    lying = words.LYING.get(fields.position)
+    if lying is not None and (lying != fields.position or rng.random() < 0.4):
+        return [choose(rng, words.LYING_FRAMES).format(lying)]
+    return [choose(rng, words.POSITION_FRAMES).format(fields.position)]
 
 
 def _coverage(fields: CaptionFields) -> list[str]:
@@ -184,8 +235,8 @@ def _coverage(fields: CaptionFields) -> list[str]:
         return []
     if count == 0:
         return ["There are no events in this epoch."]
-    noun = "event" if count == 1 else "events"
-    return [f"There are {count} {noun} covering {cover_s:.1f} seconds of the epoch."]
+    there_are = "There is 1 event" if count == 1 else f"There are {count} events"
+    return [f"{there_are} covering {cover_s:.1f} seconds of the epoch."]
 
 
 # ── local ────────────────────────────────────────────────────────────────────────────────────────
@@ -215,9 +266,14 @@ def _event(event: CaptionEvent, rng: np.random.Generator) -> str:
 # ── global ───────────────────────────────────────────────────────────────────────────────────────
 def stage_sentences(fields: CaptionFields, system: str, rng: np.random.Generator) -> list[str]:
     """The stage in one sentence; none where a system's epoch has no stage to speak of."""
+    if fields.stage == "W":
+        return [choose(rng, words.WAKE_FRAMES)]
     if fields.stage in words.STAGE_NAMES:
+        frame = choose(rng, words.STAGE_FRAMES)
         name = choose(rng, words.STAGE_NAMES[fields.stage])
-        return [sentence_case(choose(rng, words.STAGE_FRAMES).format(name))]
+        if not frame.startswith("{}"):
+            name = _within(name.replace("Light", "light").replace("Sleep", "sleep"))
+        return [sentence_case(frame.format(name))]
     return ["Stage not scored."] if system == "stage_event" or fields.stage else []
 
 

@@ -15,7 +15,7 @@ _Option = TypeVar("_Option")
 
 LABELS: dict[str, tuple[str, ...]] = {
     "EOG_L": ("Left EOG movement", "Left EOG", "Left eye movement", "Left EOG activity"),
-    "BOTH_EOGS": ("Both EOGs", "Both eyes", "EOGs together"),
+    "BOTH_EOGS": ("Both EOGs", "Both eyes"),
     "EOG_R": ("Right EOG movement", "Right EOG", "Right eye movement", "Right EOG activity"),
     "EEG_C3_A2": ("Central EEG activity (C3-A2)", "C3-A2", "Central EEG C3-A2", "EEG (C3-A2)"),
     "EEG_C4_A1": ("Central EEG activity (C4-A1)", "C4-A1", "Central EEG C4-A1", "EEG (C4-A1)"),
@@ -91,17 +91,15 @@ ITEMS: dict[str, tuple[str, ...]] = {
     "burst_ratio": ("burst intensity ratio", "burst ratio"),
     "burst_rate_hz": ("burst modulation rate", "burst rate"),
 }
+#: Between an item and its number where the sentence lists noun phrases …
 EXACT_RELATIONS = (
     " of ",
     " at ",
     " equal to ",
     " measuring ",
     " valued at ",
-    " ",
     " reaching ",
     " standing at ",
-    " is ",
-    " = ",
 )
 ROUNDED_RELATIONS = (
     " of approximately ",
@@ -110,12 +108,13 @@ ROUNDED_RELATIONS = (
     " close to ",
     " of roughly ",
     " near ",
-    " about ",
     " of nearly ",
     " of some ",
-    " is about ",
     " measured at roughly ",
 )
+#: … and where each item is a clause of its own, after a colon.
+EXACT_CLAUSE_RELATIONS = (" is ", " = ", " ", " equals ", " at ", " of ")
+ROUNDED_CLAUSE_RELATIONS = (" is about ", " about ", " near ", " is close to ", " around ")
 #: Before a rounded number that stands in front of its item.
 ROUGHLY = ("about ", "around ", "roughly ", "approximately ", "")
 CONNECTORS = (
@@ -124,28 +123,23 @@ CONNECTORS = (
     ", together with ",
     ", in addition to ",
     ", accompanied by ",
-    ", including ",
     ", as well as ",
     ", and ",
     ", followed by ",
     ", ",
-    "; ",
 )
 LAST_CONNECTORS = (", and lastly ", ", and finally ", ", and ", " and ")
-OPENINGS = (
-    ": ",
-    " shows ",
-    " with ",
-    " features ",
-    ": ",
-    " carries ",
-    " displays ",
-    " reads ",
-    " exhibits ",
-    " has ",
-)
-#: Before a label, in the middle of whose sentence it then stands.
-BEFORE_LABEL = ("", "", "", "", "", "", "The ", "On ", "In the ", "For the ")
+CLAUSE_CONNECTORS = (", ", "; ", ", ")
+LAST_CLAUSE_CONNECTORS = (", and ", " and ", "; ", ", ")
+VERBS = ("shows", "features", "displays", "exhibits", "has")
+PLURAL_VERBS = ("show", "feature", "display", "exhibit", "have")
+#: What one reads off, and so may open with "On the".
+TRACES = ("EEG", "EOG", "ECG", "EMG", "C3", "C4", "belt", "Electrocardiogram")
+#: Two items are joined by one of these.
+PAIR_CONNECTORS = (" and ", ", and ", " along with ", " as well as ")
+#: Items that are counted take an article after a verb; shares of power and flatness take none.
+NO_ARTICLE = ("_pct", "_flatness")
+WITH_ARTICLE = ("spo2_min_pct", "spo2_mean_pct", "spo2_baseline_pct", "af_reduction_pct")
 UNIT_FORMS = {
     "%": ("%", " %", " percent"),
     "bpm": (" bpm", " beats per minute", " beats/min"),
@@ -169,6 +163,11 @@ DIRECTION_WORDS = {
     "decreasing": ("decreasing", "falling"),
     "stable": ("stable", "steady"),
 }
+TREND_NOUNS = {
+    "increasing": ("an increase", "a rise", "an increasing trend"),
+    "decreasing": ("a decrease", "a fall", "a decreasing trend"),
+    "stable": ("a stable course", "a steady course", "a stable trend"),
+}
 SPANS = (
     "from {:.1f} to {:.1f} seconds",
     "from {:.1f} to {:.1f} s",
@@ -181,6 +180,22 @@ STAGE_NAMES = {
     "N3": ("Deep Sleep (N3)", "N3 sleep", "slow-wave sleep (N3)", "deep sleep"),
     "R": ("REM Sleep", "REM sleep", "rapid eye movement sleep", "stage REM"),
 }
+WAKE_FRAMES = (
+    "Wake.",
+    "Wakefulness.",
+    "The stage of this epoch is wake.",
+    "The subject is awake.",
+    "The patient is awake.",
+    "This epoch belongs to wakefulness.",
+    "Wakefulness is observed in this epoch.",
+    "Sleep stage: wake.",
+    "This segment is marked as wake.",
+    "The epoch shows wakefulness.",
+    "Wake throughout the epoch.",
+    "The sleeper is awake during this epoch.",
+    "This epoch is characterized by wakefulness.",
+    "Wakefulness continues throughout this period.",
+)
 STAGE_FRAMES = (
     "{}.",
     "The stage of this epoch is {}.",
@@ -221,8 +236,14 @@ POSITION_FRAMES = (
     "Body position {}.",
     "Body position: {}.",
     "The body position is {}.",
+    "The sleeper's position is {}.",
+)
+#: Where the position is a side, or a way to lie.
+LYING_FRAMES = (
+    "Body position: {}.",
     "The subject is lying {}.",
-    "Position is {}.",
+    "The sleeper lies {}.",
+    "The patient is lying {} in this epoch.",
 )
 LYING = {
     "supine": "supine",
