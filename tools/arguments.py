@@ -267,13 +267,27 @@ class SummarizeArguments(_Arguments):
 
 
 class CompareArguments(_Arguments):
-    """Compare the night with another open one."""
+    """Compare the night with another one, or with the nights that resemble it."""
 
     other: str | None = Field(
         None,
         max_length=40,
-        description="pseudonym of the other open night; omit where only one other is open",
+        description="pseudonym of another open night, or of one in the case store; omit where only "
+        "one other is open",
     )
+    neighbours: int | None = Field(
+        None,
+        ge=3,
+        le=50,
+        description="instead of one night: the median of so many nights of the case store that "
+        "resemble this one most",
+    )
+
+    @model_validator(mode="after")
+    def _one_other(self) -> CompareArguments:
+        if self.other is not None and self.neighbours is not None:
+            raise ValueError("give other or neighbours, not both")
+        return self
 
 
 class ExplainArguments(_Arguments):

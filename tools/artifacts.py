@@ -302,6 +302,9 @@ class NightReport(Artifact):
     tool: Literal["summarize_night"] = "summarize_night"
     sections: list[str]
     section_texts: dict[str, str] = {}
+    formulas: dict[str, str] = Field(
+        default={}, description="field of the sections → formula and whose definition it is"
+    )
     supposed: list[str] = Field(default=[], description="what was supposed, in words; empty = none")
     as_it_is: dict[str, float] = Field(
         default={}, description="the indices without the supposition, where one was made"
@@ -342,6 +345,9 @@ class NightComparison(Artifact):
     first: str
     second: str
     figures: list[ComparedFigure] = []
+    neighbours: list[str] = Field(
+        default=[], description="pseudonyms of the nights whose median is compared with"
+    )
     unknown: list[str] = []
     note: str = ""
 

@@ -13,6 +13,7 @@ import numpy as np
 from sleeplm.errors import StoreError
 from tools.columns import row_facts
 from tools.facts import NightFacts, kind_words
+from tools.failures import CannotAnswer
 from tools.report import quantity_of
 from tools.store import CaseRow, CaseStore
 
@@ -32,6 +33,7 @@ __all__ = [
     "night_vector",
     "open_store",
     "put_rows",
+    "searchable_store",
 ]
 
 #: Night-level facts that explain and filter hits: name → how far apart still agrees.
@@ -222,6 +224,28 @@ def night_vector(facts: NightFacts) -> np.ndarray:
     sleep = facts.is_sleep()
     mean = embeddings[sleep].mean(axis=0) if sleep.any() else embeddings.mean(axis=0)
     return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12), dtype=np.float32)
+
+
+def searchable_store(session: Session) -> CaseStore:
+    """The session's case store, if this night can be compared with it.
+
+    Raises
+    ------
+    CannotAnswer
+        None is open, or it is of another model.
+    """
+    store = session.store
+    if store is None:
+        raise CannotAnswer(
+            "no case store is open, so other nights cannot be searched; "
+            "index nights first with: sleeplm index NIGHT --store DIR"
+        )
+    if store.model_id != session.night.model.model_id:
+        raise CannotAnswer(
+            f"the case store was made with {store.model_id} and this night is read with "
+            f"{session.night.model.model_id}; their embeddings cannot be compared"
+        )
+    return store
 
 
 def compared(query: dict[str, Any], hit: dict[str, Any], level: str) -> tuple[list[str], list[str]]:

@@ -10,7 +10,7 @@ from tools.artifacts import Evidence
 if TYPE_CHECKING:
     from sleeplm.summary import NightSummary
 
-__all__ = ["SECTION_FIELDS", "quantity_of", "section_evidence", "section_text"]
+__all__ = ["SECTION_FIELDS", "quantity_of", "section_evidence", "section_formulas", "section_text"]
 
 _STAGES = ("W", "N1", "N2", "N3", "R")
 _POSITIONS = ("supine", "left", "right", "prone", "upright")
@@ -137,6 +137,14 @@ def section_evidence(summary: NightSummary, section: str) -> list[Evidence]:
             )
         )
     return facts
+
+
+def section_formulas(section: str) -> dict[str, str]:
+    """Formula and source of each field of a section."""
+    from sleeplm.report import FIELDS
+
+    heads = dict.fromkeys(path.partition(".")[0] for path, _ in SECTION_FIELDS[section])
+    return {head: f"{FIELDS[head].formula} ({FIELDS[head].source})" for head in heads}
 
 
 def _stated(words: str, quantity: dict[str, Any]) -> str:

@@ -11,7 +11,14 @@ from sleeplm.scoring import EPOCH_S, EVENT_KINDS
 from tools.arguments import LocateArguments, SimilarArguments
 from tools.artifacts import Case, Evidence, SimilarCases
 from tools.calling import sleep_tool
-from tools.cases import NIGHT_FIELDS, compared, epoch_facts, night_facts, night_vector
+from tools.cases import (
+    NIGHT_FIELDS,
+    compared,
+    epoch_facts,
+    night_facts,
+    night_vector,
+    searchable_store,
+)
 from tools.columns import CaseFilter
 from tools.facts import NightFacts, event_words, kind_words
 from tools.failures import CannotAnswer, TryAgain
@@ -19,7 +26,7 @@ from tools.vocabulary import read_query
 
 if TYPE_CHECKING:
     from tools.session import Session
-    from tools.store import CaseStore, Hit
+    from tools.store import Hit
 
 __all__ = ["NEIGHBOUR_EPOCHS", "find_similar", "similar"]
 
@@ -72,7 +79,7 @@ def similar(session: Session, arguments: SimilarArguments) -> SimilarCases:
         )
     level: Literal["epochs", "nights"] = "nights" if arguments.night else "epochs"
     if arguments.scope == "store":
-        _store(session)  # before minutes of reading
+        searchable_store(session)  # before minutes of reading
     query = _query(session, facts, arguments)
     if arguments.scope == "night":
         hits, searched = _in_night(facts, query, arguments.limit, wanted)
@@ -262,7 +269,7 @@ def _in_store(
     level: Literal["epochs", "nights"],
     wanted: CaseFilter,
 ) -> tuple[list[Case], int]:
-    store = _store(session)
+    store = searchable_store(session)
     here = facts.night.id
     is_text = level == "epochs" and not query.epochs
     hits: list[Hit] = store.search(
@@ -279,21 +286,6 @@ def _in_store(
         for hit in hits
     ]
     return cases, store.count(level)
-
-
-def _store(session: Session) -> CaseStore:
-    store = session.store
-    if store is None:
-        raise CannotAnswer(
-            "no case store is open, so other nights cannot be searched; "
-            "index nights first with: sleeplm index NIGHT --store DIR"
-        )
-    if store.model_id != session.night.model.model_id:
-        raise CannotAnswer(
-            f"the case store was made with {store.model_id} and this night is read with "
-            f"{session.night.model.model_id}; their embeddings cannot be compared"
-        )
-    return store
 
 
 def _case(

@@ -9,7 +9,7 @@ from tools.arguments import SECTIONS, Section, SummarizeArguments
 from tools.artifacts import Evidence, NightReport
 from tools.calling import sleep_tool
 from tools.facts import NightFacts, event_evidence, event_words, kind_words
-from tools.report import section_evidence, section_text
+from tools.report import section_evidence, section_formulas, section_text
 from tools.suppose import severity_margin, supposed, weakest_events
 from tools.witnesses import scorings_at_hand
 
@@ -78,6 +78,7 @@ def summarize_session(session: Session, arguments: SummarizeArguments) -> NightR
         evidence=evidence,
         sections=list(sections),
         section_texts=texts,
+        formulas={k: v for section in figures for k, v in section_formulas(section).items()},
         summary=summary,
         supposed=told,
     )

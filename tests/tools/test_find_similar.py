@@ -235,3 +235,25 @@ def test_a_kept_night_is_not_read_by_the_model_again(
         assert store.nights() == [night.id]
         found = store.search(night.embeddings()[3], 50, filters=CaseFilter(stage="R"))
         assert found == []
+
+
+def test_a_night_is_compared_with_its_neighbours_in_the_store(
+    two_nights: Any, hand_made: Any
+) -> None:
+    session, first, second = two_nights
+    found = hand_made.call(session, "compare_nights", neighbours=3).artifact
+    assert found.neighbours == [second.id]
+    figures = {figure.field: figure for figure in found.figures}
+    assert figures["ahi"].direction == "same"
+    # 80 % falls to the level of 93 % in the second night.
+    assert (figures["spo2_nadir"].first, figures["spo2_nadir"].second) == (80.0, 93.0)
+    assert figures["spo2_nadir"].direction == "higher"
+    stored = hand_made.call(session, "compare_nights", other=second.id).artifact
+    assert [figure.second for figure in stored.figures] == [f.second for f in found.figures]
+    unknown = hand_made.call(session, "compare_nights", other="night-00000000")
+    assert unknown.artifact.error == "cannot"
+    alone = hand_made.call(Session.of(first), "compare_nights", neighbours=5)
+    assert alone.artifact.error == "cannot"
+    assert "sleeplm index" in alone.content
+    both = hand_made.call(session, "compare_nights", other=second.id, neighbours=5)
+    assert both.artifact.error == "try_again"

@@ -155,3 +155,13 @@ def test_remarks_name_the_epochs_to_look_at_and_what_could_not_be_judged(hand_ma
     # Asked for sleep alone, only what is remarkable is added.
     short = hand_made.call(session, "summarize_night", sections=["sleep"]).artifact
     assert "not_judged" not in short.section_texts
+
+
+def test_each_field_of_a_section_has_its_formula_and_source(ask: Any) -> None:
+    found = ask("summarize_night", sections=["respiratory", "sleep"]).artifact
+    assert found.formulas["ahi_1b"] == (
+        "apneas and hypopneas with ≥ 4 % desaturation / h of sleep (AASM Manual for the Scoring of "
+        "Sleep and Associated Events, rule 1B)"
+    )
+    paths = {fact.field.partition(".")[0] for fact in found.evidence if "insight" not in fact.field}
+    assert paths <= {*found.formulas, *(event.kind for event in found.margin_events)}
