@@ -3,7 +3,9 @@
 * Falls of SpO2 (depth, length of the fall and of the return, slope) of simulated nights against
   ``hugcdn-oxi/train``, and of each minute its spread, number of changes and largest step.
 * A random forest told to tell real from simulated stretches of 5 minutes of SpO2 from such
-  figures; its AUROC, cross-validated by recording (0.5: it cannot).
+  figures; its AUROC, cross-validated by recording (0.5: it cannot), and that of each figure alone.
+  Each real night has a simulated one of about its falls per hour; the sensor's off-times are left
+  out on both sides. ``real_halves`` tells one half of the real nights from the other.
 * Heart rate, SDNN and RMSSD of 30-s epochs by stage against the audited beats of
   ``slpdb-annotations``.
 * Beats found in the simulated ECG by sleepecg and by wfdb (XQRS) against the true R peaks, F1.
@@ -29,8 +31,13 @@ BEATS_OF_SLPDB = set("NVASaJFejnEQRf/")
 SLPDB_RATE_HZ = 250.0
 FIRST_SEED = 5100
 TOLERANCE_S = 0.1
-# AHI of the nights made, without and with sleep apnea.
+# AHI of the nights whose beats are looked for, and of those made where no real oximetry is at hand.
+BEATS_AHI = (1.0, 50.0)
 CONTROL_AHI, APNEA_AHI = (1.0, 2.0, 4.0), (30.0, 50.0, 70.0, 90.0)
+# Events an hour asked for, per fall of SpO2 of 3 % an hour wanted: time awake has none, and not
+# every event makes a fall that the oximeter shows.
+EVENTS_PER_FALL = 1.45
+MATCHED_HOURS = 2.5
 
 
 def quartiles(values: Sequence[float] | np.ndarray) -> list[float]:
@@ -126,10 +133,15 @@ def tell_apart(real: Sequence[np.ndarray], made: Sequence[np.ndarray]) -> dict[s
     names = ("mean", "sd", "range", "changes", "largest step", "median dwell", "shortest dwell",
              "rises", "deviation", "falls", "deepest", "steepest")  # fmt: skip
     best = np.argsort(forest.feature_importances_)[::-1][:4]
+    alone = {
+        name: round(float(roc_auc_score(label, features[:, column])), 2)
+        for column, name in enumerate(names)
+    }
     return {
         "auroc": round(float(roc_auc_score(label, score)), 3),
         "stretches": [int((label == 0).sum()), int((label == 1).sum())],
         "leans_on": [names[index] for index in best],
+        "alone": alone,
     }
 
 
@@ -229,32 +241,48 @@ def find_beats(night: Any) -> dict[str, float]:
     return scores
 
 
+def wanted_ahi(night: np.ndarray) -> float:
+    """Events an hour that give a simulated night about this night's falls per hour."""
+    return float(np.clip(EVENTS_PER_FALL * len(falls(night)) / len(night) * 3600, 0.5, 110.0))
+
+
 def measure(short: bool = False) -> dict[str, Any]:
     """Every comparison that there are data for."""
     from train.simulate import simulate_night
 
     default = Path(__file__).resolve().parents[2] / "shared" / "data"
     data = Path(os.environ.get("SLEEPLM_DATA_DIR", default))
-    hours, repeats = (2.0, 1) if short else (6.0, 2)
+    oximetry = data / "hugcdn-oxi" / "train"
+    every = 4 if short else 1
+    real = {
+        name: real_nights(oximetry, group)[::every] if oximetry.is_dir() else []
+        for name, group in (("controls", "C"), ("apnea", "D"))
+    }
+    wanted = {
+        name: [wanted_ahi(night) for night in nights] or list(fallback)
+        for (name, nights), fallback in zip(real.items(), (CONTROL_AHI, APNEA_AHI), strict=True)
+    }
     made: dict[str, list[np.ndarray]] = {"controls": [], "apnea": []}
     figures: dict[str, list[tuple[float, float, float]]] = {}
     result: dict[str, Any] = {"beats_f1": {}}
     seed = FIRST_SEED
-    for group, all_ahi in (("controls", CONTROL_AHI), ("apnea", APNEA_AHI)):
-        for ahi in all_ahi * repeats:
-            night = simulate_night(seed, hours=hours, ahi=ahi)
+    for group, all_ahi in wanted.items():
+        for ahi in all_ahi:
+            night = simulate_night(seed, hours=MATCHED_HOURS, ahi=ahi)
             made[group].append(np.asarray(night.native["SPO2"][1], dtype=float))
             beat_figures(night.r_peaks_s, night.scoring.stages, figures)
-            if ahi in (CONTROL_AHI[0], APNEA_AHI[1]) and str(ahi) not in result["beats_f1"]:
-                result["beats_f1"][str(ahi)] = find_beats(night)
             seed += 1
+    for ahi in BEATS_AHI:
+        result["beats_f1"][str(ahi)] = find_beats(simulate_night(seed, hours=2.0, ahi=ahi))
+        seed += 1
     result["simulated_beats"] = describe_beats(figures)
-    oximetry = data / "hugcdn-oxi" / "train"
     result["simulated_spo2"] = {name: describe_oximetry(nights) for name, nights in made.items()}
-    if oximetry.is_dir():
-        real = {"controls": real_nights(oximetry, "C"), "apnea": real_nights(oximetry, "D")}
+    if all(real.values()):
         result["real_spo2"] = {name: describe_oximetry(nights) for name, nights in real.items()}
         result["told_apart"] = {name: tell_apart(real[name], made[name]) for name in made}
+        result["real_halves"] = {
+            name: tell_apart(nights[::2], nights[1::2])["auroc"] for name, nights in real.items()
+        }
     else:
         result["real_spo2"] = "no data here: set SLEEPLM_DATA_DIR"
     beats = data / "slpdb-annotations"
