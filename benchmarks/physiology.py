@@ -114,6 +114,51 @@ def against_truth(signals: dict[str, np.ndarray], r_peaks_s: np.ndarray) -> None
     )
 
 
+def against_breaths(seeds: range, hours: float) -> None:
+    """Print the breathing rates against the simulator's own breaths, outside events and in them.
+
+    The truth of an epoch is the rate of its breaths outside apneas, by the rule that the
+    measurement follows: intervals within the epoch that fill a third of it.
+    """
+    from sleeplm.physiology.respiration import breath_statistics, breath_times
+    from sleeplm.scoring import RESPIRATORY_KINDS
+    from train.simulate import simulate_night
+
+    errors: dict[tuple[str, str], list[np.ndarray]] = {}
+    for seed, (condition, ahi) in zip(
+        seeds, ((None, 2), (None, 30), ("central", 25), ("severe_osa", 60)), strict=False
+    ):
+        night = simulate_night(seed, hours=hours, condition=condition, ahi=ahi)
+        n_epochs = len(night.scoring.stages)
+        quiet = np.ones(n_epochs, dtype=bool)
+        breaths_s = night.breaths_s
+        paused = np.zeros(len(breaths_s), dtype=bool)
+        for event in night.scoring.events_of(RESPIRATORY_KINDS):
+            quiet[int(event.onset_s // 30) : int((event.end_s + 5) // 30) + 1] = False
+            if "apnea" in event.kind:
+                paused |= (breaths_s > event.onset_s + 0.5) & (breaths_s < event.end_s - 0.5)
+        true_bpm, _ = breath_statistics(breaths_s[~paused], n_epochs)
+        asleep = np.array([stage != "W" for stage in night.scoring.stages])
+        for channel in ("ABD", "THX", "AF"):
+            times_s = breath_times(night.signals[channel].astype(float), RATE_HZ)
+            rate_bpm, _ = breath_statistics(times_s, n_epochs)
+            for name, where in (
+                ("quiet sleep", quiet & asleep),
+                ("events", ~quiet & asleep),
+                ("wake", ~asleep),
+            ):
+                errors.setdefault((channel, name), []).append((rate_bpm - true_bpm)[where])
+    print("  breathing rate against its breaths (breaths/min):")
+    for (channel, name), parts in errors.items():
+        error = np.concatenate(parts)
+        given = np.isfinite(error)
+        print(
+            f"    {channel:<4} {name:<12} mean |error| {np.abs(error[given]).mean():.2f}, "
+            f"90th percentile {np.percentile(np.abs(error[given]), 90):.2f}; "
+            f"both known in {100 * given.mean():.0f} % of {len(error)} epochs"
+        )
+
+
 def real_nights(data: Path) -> dict[str, dict[str, np.ndarray]]:
     """What real recordings there are: a whole night of SpO2, 84 minutes of EEG, 2 of everything."""
     found = {}
@@ -159,6 +204,7 @@ def main() -> None:
         night = simulate_night(arguments.seed, hours=arguments.hours, ahi=25)
         report(f"simulated: {arguments.hours:g} h, seed {arguments.seed}", night.signals, folder)
         against_truth(night.signals, night.r_peaks_s)
+        against_breaths(range(71, 75), min(arguments.hours, 2.0))
         for title, signals in real_nights(arguments.data).items():
             report(title, signals, folder)
 

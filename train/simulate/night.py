@@ -88,6 +88,8 @@ class SimulatedNight:
         The same channels at the rate at which they are recorded, for export.
     r_peaks_s : array
         Times of the heart beats.
+    breaths_s : array
+        Times at which breaths begin; in an apnea those that would have been.
     """
 
     signals: dict[str, np.ndarray]
@@ -96,6 +98,7 @@ class SimulatedNight:
     meta: dict[str, Any]
     native: dict[str, tuple[float, np.ndarray]] = field(repr=False, default_factory=dict)
     r_peaks_s: np.ndarray = field(repr=False, default_factory=lambda: np.zeros(0))
+    breaths_s: np.ndarray = field(repr=False, default_factory=lambda: np.zeros(0))
 
 
 def simulate_night(
@@ -236,7 +239,9 @@ def simulate_night(
         scored_kinds=scored_kinds,
         meta=meta,
     )
-    return SimulatedNight(_house_signals(native), scoring, start, meta, native, beats_s)
+    begin_s = breaths.onset_s
+    begin_s = begin_s[(begin_s >= 0) & (begin_s < n_epochs * EPOCH_S)]
+    return SimulatedNight(_house_signals(native), scoring, start, meta, native, beats_s, begin_s)
 
 
 def _check(seed: int, hours: float, ahi: float, age_y: float, missing: Sequence[str]) -> None:
