@@ -27,6 +27,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.signal import resample_poly, welch
 
+from train.evaluate.real_data import prerau_night, ucd_nights
+
 if TYPE_CHECKING:
     from train.simulate import SimulatedNight
 
@@ -41,7 +43,6 @@ LAYOUTS = ("shhs1", "shhs2", "mros", "cfs", "ccshs", "wsc", "nox")
 # in 15 of 16 recordings); an offset of 55 µV; reversed polarity (all N3 is skewed upwards).
 UCD_STEP_UV = 0.1953602
 UCD_LINE_HZ = 22.0
-RK_CODES = {0: "W", 1: "R", 2: "N1", 3: "N2", 4: "N3", 5: "N3"}
 
 
 # ---- real recordings
@@ -49,31 +50,16 @@ RK_CODES = {0: "W", 1: "R", 2: "N1", 3: "N2", 4: "N3", 5: "N3"}
 
 def prerau_epochs(data: Path) -> tuple[np.ndarray, np.ndarray]:
     """(epochs [n, 3000] in µV at 100 Hz, stage words) of the one real night with all stages."""
-    folder = data / "prerau-dynamo"
-    samples = np.loadtxt(folder / "segment_data.csv", delimiter=",").ravel()
-    changes = np.genfromtxt(folder / "segment_stages.csv", delimiter=",", skip_header=1)
-    words = {1: "N3", 2: "N2", 3: "N1", 4: "R", 5: "W"}
-    first_s = 10.0  # where this night's 30-s grid begins
-    n = int((len(samples) / RATE_HZ - first_s) // 30)
-    epochs = samples[int(first_s * RATE_HZ) :][: n * 30 * RATE_HZ].reshape(n, -1)
-    middle_s = first_s + 30 * np.arange(n) + 15
-    rows = np.searchsorted(changes[:, 0], middle_s) - 1
-    return epochs, np.array([words[int(changes[row, 1])] for row in rows])
+    night = prerau_night(data)
+    return night.epochs, night.stages
 
 
 def ucd_epochs(data: Path, part: str) -> list[tuple[str, np.ndarray, np.ndarray]]:
     """(name, epochs at 100 Hz, stage words) of W and N3; a unit of the file is taken as 100 µV."""
-    nights = []
-    for path in sorted((data / "ucddb-eeg" / part).glob("*.npz")):
-        with np.load(path) as night:
-            epochs = night["eeg"].astype(float) * float(night["lsb"]) * 100
-            codes = night["stage_code"][night["epoch"]]
-        # Left out: the sensor off, or mostly one value.
-        good = (epochs.std(axis=1) > 0) & (np.mean(np.diff(epochs, axis=1) == 0, axis=1) < 0.3)
-        good &= np.isin(codes, [0, 4, 5])
-        words = np.array([RK_CODES[int(code)] for code in codes[good]])
-        nights.append((path.stem, resample_poly(epochs[good], 25, 32, axis=1), words))
-    return nights
+    return [
+        (night.name, resample_poly(night.epochs, 25, 32, axis=1), night.stages)
+        for night in ucd_nights(data, part)
+    ]
 
 
 def as_recorded_by_ucd(epochs: np.ndarray, real: bool) -> np.ndarray:
