@@ -132,6 +132,14 @@ def timed(search: Callable[[int], list[Any]], queries: np.ndarray) -> tuple[list
     return found, 1000 * np.array(seconds)
 
 
+class _Rows(list[dict[str, Any]]):
+    """Results, each told on standard error as it is there: a run takes minutes."""
+
+    def append(self, row: dict[str, Any]) -> None:
+        print(json.dumps(row), file=sys.stderr, flush=True)
+        super().append(row)
+
+
 FILTERS: dict[str, CaseFilter] = {
     "no filter": CaseFilter(),
     "stage REM": CaseFilter(stage="R"),
@@ -151,7 +159,7 @@ def measure_epochs(folder: Path, made: Made) -> list[dict[str, Any]]:
     dimension = made.vectors.shape[1]
     n_nights = len(made.ahi)
     per_night = len(made.vectors) // n_nights
-    rows: list[dict[str, Any]] = []
+    rows = _Rows()
     with CaseStore(folder, "drawn@1", dimension, write=True) as store:
         spent, cpu_s = 0.0, time.process_time()
         for night in range(n_nights):
@@ -250,7 +258,7 @@ def measure_nights(folder: Path, n_nights: int, dimension: int) -> list[dict[str
             facts: dict[str, str | int | float | bool] = {"ahi": float(made.ahi[night])}
             store.put_night(name_of(night), cases, CaseRow(centres[night], facts))
     queries = np.random.default_rng(6).choice(n_nights, QUERIES, replace=False)
-    rows = []
+    rows = _Rows()
     with CaseStore(folder, "drawn@1", dimension) as store:
         store.search(centres[0], LIMIT, level="nights")
         for name, filters in (
@@ -337,7 +345,6 @@ def main() -> None:
         n_nights = max(chosen.epochs // chosen.per_night, 2)
         made = draw(n_nights, chosen.per_night, chosen.dimension)
         rows += measure_epochs(Path(folder) / "epochs", made)
-        print(as_markdown(rows), file=sys.stderr, flush=True)
         if chosen.nights:
             rows += measure_nights(Path(folder) / "nights", chosen.nights, chosen.dimension)
     if chosen.markdown:

@@ -28,9 +28,9 @@ _HEADER = struct.Struct("<i6QiI2Q")
 
 @dataclass(frozen=True)
 class _Layout:
-    """What a header says: rows there is room for, rows in use, and bytes of a row and its parts."""
+    """Rows in the file, rows in use, and bytes of a row and its parts, as the header says."""
 
-    capacity: int
+    rows: int
     count: int
     row_bytes: int
     list_bytes: int
@@ -45,16 +45,18 @@ class _Layout:
         (version, _, capacity, count, row_bytes, _, list_bytes, _, _, upper, lowest) = (
             _HEADER.unpack_from(content)
         )
-        found = cls(capacity, count, row_bytes, list_bytes, upper, lowest)
+        size = (folder / "data_level0.bin").stat().st_size
+        # A new file has all rows that there is room for, one that grew those in use.
         is_known = (
             version == 1
             and list_bytes == 4 + 4 * lowest
-            and count <= capacity
-            and (folder / "data_level0.bin").stat().st_size == capacity * row_bytes
+            and row_bytes > 0
+            and size % row_bytes == 0
+            and count * row_bytes <= size <= capacity * row_bytes
         )
         if not is_known:
             raise _unknown(folder)
-        return found
+        return cls(size // row_bytes, count, row_bytes, list_bytes, upper, lowest)
 
 
 def scrub(folder: Path) -> None:
@@ -83,10 +85,10 @@ def scrub(folder: Path) -> None:
 def _clear_lowest(folder: Path, layout: _Layout) -> None:
     path = folder / "data_level0.bin"
     content = np.frombuffer(path.read_bytes(), np.uint8).copy()
-    rows = content.reshape(layout.capacity, layout.row_bytes)
+    rows = content.reshape(layout.rows, layout.row_bytes)
     rows[layout.count :] = 0
     counts = rows[:, :2].copy().view("<u2")[:, 0]
-    if layout.capacity and counts.max() > layout.lowest_places:
+    if layout.rows and counts.max() > layout.lowest_places:
         raise _unknown(folder)
     unused = np.arange(layout.lowest_places) >= counts[:, None]
     rows[:, 4 : layout.list_bytes][np.repeat(unused, 4, axis=1)] = 0
