@@ -165,3 +165,15 @@ def test_a_polled_oximeter_holds_its_value_between_the_moments_it_is_asked() -> 
 def test_nobody_shows_more_than_their_oximeter_can() -> None:
     who = Circulation(99.0, 15.0, 1.0, highest_pct=98.0)
     assert saturation(np.random.default_rng(9), 3600, [], who).max() == 98
+
+
+def test_a_fall_without_an_event_is_in_the_truth_as_a_scorer_would_mark_it() -> None:
+    spo2 = np.full(300, 96.0)
+    spo2[100:104] = [95, 94, 93, 92]
+    spo2[104:120] = 92
+    spo2[120:124] = [93, 94, 95, 96]
+    spo2[200:220] = 94  # 2 % are none
+    circulation = draw_circulation(np.random.default_rng(1), 5.0)
+    (fall,) = find_desaturations(spo2, [], circulation)
+    assert (fall.onset_s, fall.baseline_pct, fall.nadir_pct, fall.event) == (99.0, 96.0, 92.0, -1)
+    assert fall.end_s == 122.0  # 94.7 is two thirds of the way back

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import uniform_filter1d
 from scipy.signal import resample_poly
 
 from sleeplm.errors import QueryError
@@ -275,9 +276,10 @@ def _oxygen(
     falls = draw_rem_falls(rng, stages, circulation)
     seed = int(rng.integers(2**32))
     n_seconds = len(stages) * 30
+    asleep = uniform_filter1d(np.repeat(stages != 0, 30).astype(float), 60, mode="nearest")
     for _ in range(4):
         spo2_pct = saturation(
-            np.random.default_rng(seed), n_seconds, events, circulation, falls=falls
+            np.random.default_rng(seed), n_seconds, events, circulation, falls=falls, asleep=asleep
         )
         dips = find_desaturations(spo2_pct, events, circulation, falls=falls)
         awake = [

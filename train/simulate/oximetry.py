@@ -24,6 +24,8 @@ __all__ = [
 ]
 
 LEAST_DROP_PCT = 3.0
+#: The baseline of a fall without an event is looked for so far back, and its end so far on.
+BASELINE_S, LONGEST_S = 60, 120
 REM = 4
 # How a recorder asks its oximeter: a value every second, or values for a moment (s) once in so
 # many seconds, held in between. Periods and moments as found in the HuGCDN2014 recordings, one
@@ -156,8 +158,12 @@ def saturation(
     circulation: Circulation,
     *,
     falls: Sequence[Fall] = (),
+    asleep: np.ndarray | None = None,
 ) -> np.ndarray:
-    """SpO2 in whole percent, one value a second [n_seconds]."""
+    """SpO2 in whole percent, one value a second [n_seconds].
+
+    ``asleep``, by the second, 0 to 1: awake, breathing keeps what falls short of events small.
+    """
     second = np.arange(n_seconds, dtype=float)
     wander = (
         0.7 * slow_noise(rng, n_seconds, 1500.0).clip(-1.8, 1.8)
@@ -170,7 +176,8 @@ def saturation(
     level = circulation.resting_pct + restless * wander
     # Breathing that waxes and wanes short of an event moves whoever falls easily.
     swing = slow_noise(rng, n_seconds, 18.0) * slow_noise(rng, n_seconds, 120.0).clip(-2, 2)
-    level -= 0.45 * restless * circulation.sensitivity * np.abs(uniform_filter1d(swing, 7))
+    swing = np.abs(uniform_filter1d(swing, 7)) * (1.0 if asleep is None else 0.2 + 0.8 * asleep)
+    level -= 0.45 * restless * circulation.sensitivity * swing
     for event in events:
         begin = event.onset_s + circulation.lag_s
         nadir = event.end_s + circulation.lag_s - rng.uniform(0.0, 3.0)
@@ -252,11 +259,13 @@ def find_desaturations(
     *,
     falls: Sequence[Fall] = (),
 ) -> list[Desaturation]:
-    """Falls of ≥ 3 % after each event and in each slow fall, measured on what the oximeter shows.
+    """Falls of ≥ 3 % that the oximeter shows, by order of onset.
 
-    The baseline is the highest value between the event's onset and the nadir (after the last
-    recovery); the onset the last second at it; the end where two thirds of the fall are regained,
-    or the next fall begins.
+    First those after each event and in each slow fall: the baseline is the highest value between
+    the event's onset and the nadir (after the last recovery); the onset the last second at it; the
+    end where two thirds of the fall are regained, or the next fall begins. Then those that
+    breathing short of an event has caused: a scorer sees and marks them too (event −1), from the
+    highest value of the minute before.
     """
     found = []
     floor = 0
@@ -295,4 +304,32 @@ def find_desaturations(
             )
         )
         floor = end
+    return sorted([*found, *_other_falls(spo2_pct, found)], key=lambda fall: fall.onset_s)
+
+
+def _other_falls(spo2_pct: np.ndarray, known: Sequence[Desaturation]) -> list[Desaturation]:
+    taken = np.zeros(len(spo2_pct), bool)
+    for fall in known:
+        taken[int(fall.onset_s) : int(fall.end_s)] = True
+    found = []
+    second = floor = 0
+    while second < len(spo2_pct):
+        if taken[second]:
+            floor = second + 1
+        begin = max(floor, second - BASELINE_S)
+        before = spo2_pct[begin : second + 1]
+        if taken[second] or before.max() - spo2_pct[second] < LEAST_DROP_PCT:
+            second += 1
+            continue
+        baseline = before.max()
+        onset = begin + int(np.flatnonzero(before == baseline)[-1])
+        nadir, end = spo2_pct[second], second
+        while end < min(len(spo2_pct), onset + LONGEST_S) and not taken[end]:
+            nadir = min(nadir, spo2_pct[end])
+            if spo2_pct[end] >= nadir + (baseline - nadir) * 2 / 3:
+                break
+            end += 1
+        if not taken[min(end, len(taken) - 1)]:  # else it is the beginning of the next known one
+            found.append(Desaturation(float(onset), float(end), float(baseline), float(nadir), -1))
+        floor = second = max(end, second + 1)
     return found
