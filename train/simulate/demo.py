@@ -19,7 +19,7 @@ HOURS = 8.0
 AHI = 18.0
 CONDITION = "supine_related"
 #: Names what makes the night; a change of it makes a new one.
-VERSION = 2
+VERSION = 3
 _FILE = "demo.edf"
 
 
