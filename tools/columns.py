@@ -1,6 +1,6 @@
 """Typed facts of all epochs of a store as columns in memory, so that filters cost no database.
 
-Chroma's own filters on metadata take 100-300 ms over 100,000 rows; a comparison of these columns
+Chroma's own filters on metadata take 160-420 ms over 100,000 rows; a comparison of these columns
 takes one. Each night's row carries the columns of its epochs as a packed text, so that they come
 and go with the night.
 """
@@ -11,6 +11,7 @@ import base64
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -139,6 +140,22 @@ class EpochColumns:
             ],
             dtype=object,
         )
+
+    def ids_of(self, level: str) -> np.ndarray:
+        """Ids of the rows of a level ("epochs" or "nights"), in order."""
+        return self.ids if level == "epochs" else np.array(self.names, dtype=object)
+
+    def row_of(self, level: str) -> dict[str, int]:
+        """Id → its place in the columns."""
+        return self._epoch_rows if level == "epochs" else self._night_rows
+
+    @cached_property
+    def _epoch_rows(self) -> dict[str, int]:
+        return {str(one): row for row, one in enumerate(self.ids)}
+
+    @cached_property
+    def _night_rows(self) -> dict[str, int]:
+        return {one: row for row, one in enumerate(self.names)}
 
     def allowed(
         self,

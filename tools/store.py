@@ -4,8 +4,9 @@ One folder belongs to one user. Rows carry pseudonyms, epoch numbers and scored 
 or header. Two processes that write one folder corrupt it without a word, so a store is opened for
 writing behind a file lock; readers notice a writer's changes and open the folder again.
 
-Filters are answered by :class:`tools.columns.EpochColumns` in memory, and Chroma is then given the
-rows that are allowed: its own filters on metadata are a hundred times slower.
+Filters are answered by :class:`tools.columns.EpochColumns` in memory, and what they allow is
+ranked exactly (:mod:`tools.vectors`): Chroma's own filters are slow, and its index finds too few of
+the rows that a narrow filter allows. A search that allows most rows asks the index.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from sleeplm.errors import StoreError
 from sleeplm.scoring import UNSCORED
 from tools.columns import COLUMNS_KEY, CaseFilter, EpochColumns, pack, row_facts
 from tools.scrub import scrub
+from tools.vectors import NightVectors, remove_vectors
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -38,10 +40,8 @@ BATCH_ROWS = 500
 #: The index is brought up to date and written out after so many rows; Chroma's own 100 and 1,000
 #: halve the speed of indexing (``python -m benchmarks.store``).
 HNSW = {"space": "cosine", "batch_size": 1000, "sync_threshold": 10_000}
-#: An unfiltered search for so many rows costs 6 ms over 100,000; often they hold enough that fit.
-FIRST_LOOK_ROWS = 1000
-#: How many allowed rows a query names at most (SQLite takes 32,766); more are asked in parts.
-NAMED_ROWS = 20_000
+#: Where most rows are allowed, the index is asked for so many more than are wanted.
+LOOK_ROWS = 200
 _LOCK_NAME = "writer.lock"
 _GENERATION_NAME = "generation"
 _SCHEMA = 2
@@ -109,6 +109,7 @@ class CaseStore:
         self._lock: BaseFileLock | None = None
         self._client: Any = None
         self._columns: EpochColumns | None = None
+        self._matrices: dict[str, np.ndarray] = {}
         if write:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = self._locked()
@@ -166,7 +167,7 @@ class CaseStore:
         # Its telemetry client logs errors even when it is switched off.
         logging.getLogger("chromadb.telemetry.product.posthog").setLevel(logging.CRITICAL)
         self._generation = self._read_generation()
-        self._columns = None
+        self._forget()
         try:
             self._client = chromadb.PersistentClient(
                 path=str(self.folder), settings=Settings(anonymized_telemetry=False)
@@ -180,9 +181,12 @@ class CaseStore:
                 "name another folder, or delete it and index again"
             ) from error
 
-    def _name(self, level: str) -> str:
+    def _model_name(self) -> str:
         digest = hashlib.sha256(self.model_id.encode()).hexdigest()[:12]
-        return f"{level}-{digest}-{self.dimension}"
+        return f"{digest}-{self.dimension}"
+
+    def _name(self, level: str) -> str:
+        return f"{level}-{self._model_name()}"
 
     def _collection(self, level: str) -> Any:
         name = self._name(level)
@@ -295,6 +299,9 @@ class CaseStore:
                 self._collections["epochs"].delete(
                     where={"$and": [{"night": night}, {"epoch": {"$gt": last}}]}
                 )
+            NightVectors(self.folder, self._model_name()).save(
+                night, np.array(vectors).reshape(-1, self.dimension), night_vector
+            )
             self._collections["nights"].upsert(
                 ids=[night],
                 embeddings=[night_vector],
@@ -326,6 +333,7 @@ class CaseStore:
         gone = 0
         touched: list[str] = []
         with self._changing():
+            remove_vectors(self.folder, night)
             for collection in self._client.list_collections():
                 bare = self._client.get_collection(collection.name, embedding_function=None)
                 ids = bare.get(where={"night": night}, include=[])["ids"]
@@ -507,7 +515,6 @@ class CaseStore:
         if level == "nights":
             if filters.limits_epochs:
                 raise StoreError("a whole night has no stage, position, event or SpO2 to filter by")
-            ids = np.array(columns.names, dtype=object)
             mask = np.array(
                 [
                     name != exclude_night and filters.allows_night(facts)
@@ -516,43 +523,80 @@ class CaseStore:
                 dtype=bool,
             )
         else:
-            ids = columns.ids
             mask = columns.allowed(filters, exclude_night, exclude)
-        return self._nearest(level, vector, limit, ids, mask)
+        return self._nearest(level, vector, limit, mask)
 
-    def _nearest(
-        self, level: str, vector: np.ndarray, limit: int, ids: np.ndarray, mask: np.ndarray
-    ) -> list[Hit]:
-        """The nearest of the rows that ``mask`` allows."""
-        fit = ids[mask].tolist()
-        if not fit:
-            return []
+    def _nearest(self, level: str, vector: np.ndarray, limit: int, mask: np.ndarray) -> list[Hit]:
+        """The nearest of the rows that ``mask`` allows: by the index, or exactly."""
+        columns = self.columns()
         collection = self._collections[level]
+        allowed = int(mask.sum())
         ranked: list[tuple[float, str]] = []
-        # Where most rows are allowed, the first look brings enough of them.
-        if len(fit) > min(NAMED_ROWS, len(ids) // 4):
-            allowed = set(fit)
-            look = limit if len(fit) == collection.count() else max(FIRST_LOOK_ROWS, limit)
-            ranked = [one for one in self._query(collection, vector, look) if one[1] in allowed]
-        if len(ranked) < min(limit, len(fit)):
-            ranked = []
-            for start in range(0, len(fit), NAMED_ROWS):
-                part = fit[start : start + NAMED_ROWS]
-                ranked += self._query(collection, vector, limit, part)
-            ranked.sort()
+        if 2 * allowed > len(mask):
+            row_of = columns.row_of(level)
+            look = self._query(collection, vector, limit + LOOK_ROWS)
+            # Rows of a night that was cut off are in the index and in no column.
+            ranked = [one for one in look if mask[row_of.get(one[1], -1)] and one[1] in row_of]
+        if len(ranked) < min(limit, allowed):
+            ranked = self._exact(level, vector, limit, mask)
         ranked = ranked[:limit]
+        if not ranked:
+            return []
         held = collection.get(ids=[row for _, row in ranked], include=["metadatas"])
         facts_of = dict(zip(held["ids"], held["metadatas"], strict=True))
         return [_hit(facts_of[row], 1.0 - distance) for distance, row in ranked if row in facts_of]
 
-    @staticmethod
-    def _query(
-        collection: Any, vector: np.ndarray, limit: int, ids: list[str] | None = None
+    def _exact(
+        self, level: str, vector: np.ndarray, limit: int, mask: np.ndarray
     ) -> list[tuple[float, str]]:
+        """Distance and id of the nearest allowed rows, by a matrix product."""
+        rows = np.flatnonzero(mask)
+        if not len(rows):
+            return []
+        matrix = self._matrix(level)
+        # Taking rows out costs more than multiplying those that are not wanted.
+        few = 5 * len(rows) < len(mask)
+        similarity = matrix[rows] @ vector if few else (matrix @ vector)[rows]
+        best = np.arange(len(rows))
+        if len(rows) > limit:
+            best = np.argpartition(-similarity, limit - 1)[:limit]
+        best = best[np.argsort(-similarity[best], kind="stable")]
+        ids = self.columns().ids_of(level)
+        return [(1.0 - float(similarity[i]), str(ids[rows[i]])) for i in best]
+
+    def _matrix(self, level: str) -> np.ndarray:
+        """All vectors of a level, in the order of the columns."""
+        if not self._matrices:
+            columns = self.columns()
+            counts = np.bincount(columns.night, minlength=len(columns.names)).tolist()
+            epochs, nights = NightVectors(self.folder, self._model_name()).load(
+                zip(columns.names, counts, strict=True), self._vectors_of, self.dimension
+            )
+            self._matrices = {"epochs": epochs, "nights": nights}
+        return self._matrices[level]
+
+    def _vectors_of(self, night: str, count: int) -> np.ndarray:
+        """A night's rows from Chroma, where its file is gone."""
+        columns = self.columns()
+        index = columns.names.index(night)
+        ids = columns.ids[columns.night == index].tolist()
+        rows: dict[str, np.ndarray] = {}
+        for start in range(0, count, BATCH_ROWS):
+            held = self._collections["epochs"].get(
+                ids=ids[start : start + BATCH_ROWS], include=["embeddings"]
+            )
+            rows.update(zip(held["ids"], held["embeddings"], strict=True))
+        own = self._collections["nights"].get(ids=[night], include=["embeddings"])["embeddings"][0]
+        return np.array([*(rows[one] for one in ids), own], dtype=np.float32)
+
+    def _forget(self) -> None:
+        self._columns, self._matrices = None, {}
+
+    @staticmethod
+    def _query(collection: Any, vector: np.ndarray, limit: int) -> list[tuple[float, str]]:
         """Distance and id of the nearest rows; facts are read later, for the few that are kept."""
         found = collection.query(
             query_embeddings=[vector],
-            ids=ids,
             n_results=min(limit, max(collection.count(), 1)),
             include=["distances"],
         )
@@ -570,7 +614,7 @@ class CaseStore:
             yield
         finally:
             known = self._read_generation()
-            self._columns = None
+            self._forget()
             self._generation = str(int(known) + 1 if re.fullmatch(r"\d+", known) else 1)
             (self.folder / _GENERATION_NAME).write_text(self._generation)
 
