@@ -31,6 +31,7 @@ from train.evaluate.captions import Tally
 from train.evaluate.continuity import physiological_distance
 from train.evaluate.localization import localization
 from train.evaluate.nights import NightSource, held_out_sources, recording_sources
+from train.evaluate.plots import plot
 from train.evaluate.pool import Pool
 from train.evaluate.reading import AXES, NightReading, Reading, covered_s, read_night
 from train.evaluate.report import Request, chosen_nights, report
@@ -234,6 +235,9 @@ def test_models_are_set_beside_each_other_by_size(tmp_path: Path) -> None:
     lines = scaling_markdown(found).splitlines()
     assert lines[2] == "| `small` | 1.00 | not recorded | – | 0.25 |"
     assert lines[3] == "| `large` | 2.00 | 96 | 0.5 | – |"
+    pytest.importorskip("matplotlib")
+    drawn = plot({"scaling": found}, tmp_path)
+    assert [path.name for path in drawn] == ["scaling.png", "scaling_by_epochs.png"]
 
 
 # ── axes whose answer is known ───────────────────────────────────────────────────────────────────

@@ -28,10 +28,12 @@ def plot(result: dict[str, Any], folder: Path) -> list[Path]:
         "indices": _indices,
         "missing_channels": _missing,
         "retrieval": _retrieval,
-        "scaling": _scaling,
+        "scaling": _by_parameters,
+        "scaling by epochs": _by_epochs,
     }
     written = []
-    for axis, draw in drawings.items():
+    for name, draw in drawings.items():
+        axis = name.partition(" ")[0]
         if axis not in result or "not_measured" in result[axis]:
             continue
         figure = Figure(figsize=(7.0, 4.5), dpi=120, layout="constrained")
@@ -41,7 +43,7 @@ def plot(result: dict[str, Any], folder: Path) -> list[Path]:
         if axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False, fontsize=8)
         figure.suptitle(str(result.get("model", "")), fontsize=8, x=0.99, ha="right")
-        path = folder / f"{axis}.png"
+        path = folder / f"{name.replace(' ', '_')}.png"
         figure.savefig(path)
         written.append(path)
     return written
@@ -121,11 +123,22 @@ def _retrieval(axes: Axes, found: dict[str, Any]) -> None:
     axes.set(xlabel="epochs in the pool", ylabel="recall", ylim=(0, 1.02))
 
 
-def _scaling(axes: Axes, found: dict[str, Any]) -> None:
-    models = found["models"]
+def _by_parameters(axes: Axes, found: dict[str, Any]) -> None:
+    _scaling(axes, found, "parameters", 1e6, "parameters, millions")
+
+
+def _by_epochs(axes: Axes, found: dict[str, Any]) -> None:
+    _scaling(axes, found, "trained_epochs", 1e3, "training epochs of 30 s, thousands")
+
+
+def _scaling(axes: Axes, found: dict[str, Any], size: str, unit: float, title: str) -> None:
     for figure in found["figures"]:
-        points = [(one["parameters"] / 1e6, one[figure]) for one in models if one.get(figure)]
+        points = [
+            (one[size] / unit, one[figure])
+            for one in found["models"]
+            if one.get(size) and one.get(figure) is not None
+        ]
         if points:
             x, y = zip(*sorted(points), strict=True)
             axes.plot(x, y, marker="o", label=figure.replace("_", " "))
-    axes.set(xscale="log", xlabel="parameters, millions", ylabel="score")
+    axes.set(xscale="log", xlabel=title, ylabel="score")
