@@ -11,6 +11,7 @@ list of neighbours (a 16-bit count, two bytes of marks, then places of 4 bytes),
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import struct
 from dataclasses import dataclass
@@ -62,6 +63,8 @@ class _Layout:
 def scrub(folder: Path) -> None:
     """Clear unused places of every index in the folder, and the database's free pages.
 
+    Files of collections that were deleted go too.
+
     Raises
     ------
     StoreError
@@ -70,13 +73,18 @@ def scrub(folder: Path) -> None:
     try:
         database = sqlite3.connect(folder / "chroma.sqlite3", timeout=BUSY_S)
         database.execute("VACUUM")
+        segments = {str(row[0]) for row in database.execute("SELECT id FROM segments")}
         database.close()
     except sqlite3.Error as error:
         raise StoreError(
-            f"{folder}: the night's rows are gone, but the database could not be compacted "
-            f"({error}); close what reads the store and remove the night once more"
+            f"{folder}: the rows are changed, but the database could not be compacted "
+            f"({error}); close what reads the store and try again"
         ) from error
-    for header in folder.glob("*/header.bin"):
+    for header in list(folder.glob("*/header.bin")):
+        if header.parent.name not in segments:
+            # Chroma leaves the files of a deleted collection where they are.
+            shutil.rmtree(header.parent)
+            continue
         layout = _Layout.read(header.parent)
         _clear_lowest(header.parent, layout)
         _clear_upper(header.parent, layout)

@@ -364,6 +364,9 @@ class CaseStore:
                 bare.delete(ids=["purge"])
             thresholds = {key: HNSW[key] for key in ("batch_size", "sync_threshold")}
             bare.modify(configuration={"hnsw": thresholds})
+        self._scrub()
+
+    def _scrub(self) -> None:
         self._client.close()
         try:
             scrub(self.folder)
@@ -416,6 +419,7 @@ class CaseStore:
                 self._collections[level] = self._client.get_collection(
                     name, embedding_function=None
                 )
+            self._scrub()
         return kept
 
     def _finish_rebuilding(self, name: str) -> None:

@@ -321,6 +321,8 @@ def test_a_rebuilt_index_answers_as_before_and_drops_half_kept_nights(
     with CaseStore(folder, "model@1", DIMENSION, write=True) as store:
         assert [(hit.night, hit.epoch) for hit in store.search(query, 24)] == before
         assert store.rebuild() == 26
+        # Chroma would leave the files of the old index behind.
+        assert len(list(folder.glob("*/header.bin"))) == 2
         assert [(hit.night, hit.epoch) for hit in store.search(query, 24)] == before
         assert store.count("epochs") == 24
     with CaseStore(folder, "model@1", DIMENSION) as store:
