@@ -24,6 +24,7 @@ from langchain_core.messages import (
 )
 from pydantic import BaseModel
 
+from agent.named_figures import NamedFigures, figure_named_before
 from agent.prompts import night_line
 from tools.vocabulary import read_query
 
@@ -120,8 +121,8 @@ _COUNTED = (
     r"movements?|percent|hours?|minutes?|seconds?|epochs?|episodes?|cycles?|beats?|spindles?)\b"
 )
 _COUNT_NOUN = re.compile(
-    r"\s+(?:(?!per\b|of\b|and\b|to\b|in\b|were\b|was\b)[\w-]+\s+){0,2}?"
-    r"(?:apn\w+|hypopn\w+|events?|arousals?|desaturations?|awakenings?|movements?|episodes?|snores?)\b",
+    r"\s+(?:(?!per\b|of\b|and\b|to\b|in\b|were\b|was\b|go\b|goes\b|with\b|that\b|lie\b|lies\b|are\b|at\b)[\w-]+\s+){0,2}?"
+    r"(?:apn\w+|hypopn\w+|events?|arousals?|desaturations?|awakenings?|movements?|episodes?|snores?|reras?)\b",
     re.IGNORECASE,
 )
 _NUMBER_WORDS = re.compile(
@@ -161,6 +162,7 @@ class Claim:
     value: float
     half_step: float
     unit: str | None
+    noun: str = ""
 
 
 @dataclass
@@ -174,6 +176,7 @@ class Facts:
     own_values: set[tuple[float, str | None]] = field(default_factory=set)
     absent: set[str] = field(default_factory=set)
     """Kinds of event of which a tool counted none, in the night or a part of it."""
+    named: NamedFigures = field(default_factory=NamedFigures)
 
     @classmethod
     def of(cls, messages: Iterable[AnyMessage], night: str = "") -> Facts:
@@ -193,6 +196,10 @@ class Facts:
         if read is None:
             read = Facts()
             read.add_text(message.text)
+            read.named.add_text(message.text)
+            for claim in _claims(message.text):
+                if claim.noun:
+                    read.named.add_count(claim.noun, claim.value)
             # A checkpointer gives the artifacts of earlier questions back as plain dictionaries.
             read._add_tree(message.artifact, "")
             if message.id:
@@ -204,6 +211,7 @@ class Facts:
         self.epochs |= read.epochs
         self.severities |= read.severities
         self.absent |= read.absent
+        self.named.update(read.named)
 
     def add_text(self, text: str) -> None:
         """Add every number, clock time and epoch of a trusted text."""
@@ -243,6 +251,7 @@ class Facts:
 
     def _add_branch(self, node: dict[Any, Any], name: str) -> None:
         self._add_absent(node)
+        self.named.add_branch(node)
         unit = node.get("unit") if isinstance(node.get("unit"), str) else None
         for key, value in node.items():
             own = str(key)
@@ -277,6 +286,22 @@ class Facts:
             _fits(claim, value, unit) for facts in (self.values, self.own_values)
             for value, unit in facts
         )  # fmt: skip
+
+    def hold_named(self, text: str, claim: Claim) -> bool:
+        """Whether the number is what the words around it say that it is."""
+        if claim.noun and not self.named.holds_count(claim.noun, claim.value):
+            return False
+        if not self.named.holds_label(text, claim.start, claim.value, claim.half_step):
+            return False
+        figure = figure_named_before(text, claim.start)
+        if figure is None or (figure == "odi" and claim.text.rstrip(" %") in ("3", "4")):
+            return True
+        if claim.unit in ("min", "mins", "minute", "minutes", None):
+            factor = 1.0
+        else:
+            dimension, size = UNITS.get(claim.unit, ("", 1.0))
+            factor = 60.0 / size if dimension == "time" else 1.0
+        return self.named.holds(figure, claim.value, claim.half_step, factor)
 
     def hold_clock(self, key: tuple[int, ...]) -> bool:
         """Whether a clock time was cited, to the precision at which it is repeated."""
@@ -366,7 +391,7 @@ def unverified_in(text: str, facts: Facts) -> list[tuple[str, int, int]]:
         if number not in facts.epochs:
             wrong.append((text[start:end], start, end))
     for claim in _claims(text):
-        if not facts.hold(claim):
+        if not facts.hold(claim) or not facts.hold_named(text, claim):
             wrong.append((claim.text, claim.start, claim.end))
     for match in _SEVERITY.finditer(text):
         if match[1].lower() not in facts.severities:
@@ -431,9 +456,12 @@ def _number_claims(match: re.Match[str]) -> Iterator[Claim]:
     if not tail:
         sign = -1.0 if match["sign"] else 1.0
         unit = match["unit"].lower() if match["unit"] else None
-        if unit is None and "." not in digits and _COUNT_NOUN.match(match.string, match.end()):
+        noun = _COUNT_NOUN.match(match.string, match.end())
+        is_count = unit is None and "." not in digits and noun is not None
+        if is_count:
             unit = COUNT
-        yield _claim(match[0], match.start(), digits, unit, sign)
+        named = noun[0] if is_count and noun is not None else ""
+        yield _claim(match[0], match.start(), digits, unit, sign, named)
         return
     behind = re.match(rf"\s*-?({_UNIT})(?!\w)", match.string[match.end("range") :], re.IGNORECASE)
     unit = (match["unit"] or (behind[1] if behind else "")).lower() or None
@@ -443,11 +471,13 @@ def _number_claims(match: re.Match[str]) -> Iterator[Claim]:
     yield _claim(second[0], match.start("range") + second.start(), second[0], unit, 1.0)
 
 
-def _claim(text: str, start: int, digits: str, unit: str | None, sign: float) -> Claim:
+def _claim(
+    text: str, start: int, digits: str, unit: str | None, sign: float, noun: str = ""
+) -> Claim:
     decimals = len(digits.partition(".")[2])
     value = sign * float(digits.replace(",", ""))
     return Claim(
-        text.strip(), start, start + len(text.rstrip()), value, 0.5 * 10.0**-decimals, unit
+        text.strip(), start, start + len(text.rstrip()), value, 0.5 * 10.0**-decimals, unit, noun
     )
 
 

@@ -216,9 +216,12 @@ def _with_scopes(parts: list[str], span: NightSpan | None) -> list[str]:
     for part in parts:
         part = f"{part} {waiting}".strip() if waiting else part
         scope = read_time(part, span)
-        waiting = (
-            part if (scope.when or scope.not_supine) and not _content_words(scope.rest) else ""
+        says_where = scope.when or scope.not_supine
+        supposes = words.SHIFT.search(part) or words.LIGHTS.search(part)
+        is_scope = (says_where and not _content_words(scope.rest)) or (
+            supposes and not _quantities(words.SHIFT.sub(" ", part))[0]
         )
+        waiting = part if is_scope else ""
         if not waiting or part is parts[-1]:
             joined.append(part)
     if waiting and waiting not in joined:
@@ -402,10 +405,12 @@ def _supposition(text: str, span: NightSpan | None) -> Request | None:
     suppose: dict[str, Any] = {}
     left = text
     for match in words.SHIFT.finditer(text):
-        name = "lights_on" if match["which"] == "on" else "lights_off"
-        suppose[name] = _shifted(match, span)
+        if match["which"] == "on":
+            suppose["lights_on"] = _shifted(match, span)
+        else:
+            suppose["lights_off_shift_min"] = _minutes_later(match)
         left = left.replace(match[0], " ")
-    for match in words.LIGHTS.finditer(text):
+    for match in words.LIGHTS.finditer(left):
         name = "lights_on" if match["which"] == "on" else "lights_off"
         suppose[name] = read_time(f"at {match['time'].strip()}", span).when.get("clock_from")
         left = left.replace(match[0], " ")
@@ -424,20 +429,19 @@ def _supposition(text: str, span: NightSpan | None) -> Request | None:
     return Request(Intent.QUANTITY, quantities=chosen, suppose=suppose)
 
 
-def _shifted(match: re.Match[str], span: NightSpan | None) -> str:
-    """Lights an hour later or earlier, counted from the ends of the recording."""
+def _minutes_later(match: re.Match[str]) -> float:
+    """By how many minutes lights are moved; earlier is negative."""
     counts = {"half an": 0.5, "a quarter of an": 0.25, "a": 1.0, "an": 1.0, "one": 1.0, "two": 2.0,
               "three": 3.0}  # fmt: skip
     count = counts.get(match["count"]) or float(match["count"])
-    seconds = (count + (0.5 if match["more"] else 0.0)) * (3600 if match["unit"][0] == "h" else 60)
-    is_later = match["way"] in ("later", "after")
-    if match["which"] == "on":
-        seconds = (span.n_epochs * 30 if span else 0) + (seconds if is_later else -seconds)
-    elif not is_later:
-        seconds = -seconds
-    minutes = round(abs(seconds) / 60)
-    sign = "+" if seconds >= 0 else "-"
-    return f"{sign}{minutes // 60:02d}:{minutes % 60:02d}"
+    minutes = (count + (0.5 if match["more"] else 0.0)) * (60 if match["unit"][0] == "h" else 1)
+    return minutes if match["way"] in ("later", "after") else -minutes
+
+
+def _shifted(match: re.Match[str], span: NightSpan | None) -> str:
+    """Lights on later or earlier, counted from the end of the recording."""
+    minutes = round((span.n_epochs / 2 if span else 0) + _minutes_later(match))
+    return f"+{max(minutes, 0) // 60:02d}:{max(minutes, 0) % 60:02d}"
 
 
 def _loosely(text: str, left: str, time: TimeScope) -> Request:

@@ -1,11 +1,10 @@
 """How often the offline planner answers right: ``python -m benchmarks.agent``.
 
-``--write docs/agent.md`` renews the table there.
+``--write docs/agent.md`` renews the table there; ``--wordings FILE --set-name "held out"`` asks a
+file of wordings that the planner's rules have never seen as well.
 
 Questions are asked of simulated nights; what is right is computed here from the nights' truth
-JSON, by code that shares nothing with the tools. A third of the questions are paraphrases (typos,
-long-winded, telegraphic) that were written apart from the planner's rules and are not used to mend
-them.
+JSON, by code that shares nothing with the tools.
 """
 
 from __future__ import annotations
@@ -116,6 +115,10 @@ class Question:
     right: str
     args: dict[str, Any] = field(default_factory=dict)
     group: str = "plain"
+    before: str = ""
+    """What was asked in the same conversation just before."""
+    is_anywhere: bool = False
+    """Whether what is right may stand anywhere in the answer, as for questions of two parts."""
 
 
 def number(value: float, decimals: int = 0) -> str:
@@ -249,6 +252,89 @@ def paraphrases(truth: Truth) -> Iterator[Question]:
         yield Question(text, tool, right, group="first paraphrases")
 
 
+def what_if_questions(truth: Truth) -> Iterator[Question]:
+    """Another lights off, a part left out, another denominator, the distance to the next class."""
+    report, hour = "summarize_night", 120
+    later = truth.stages[hour:]
+    tst = sum(stage in SLEEP for stage in later) / 2
+    for text in ("What would the total sleep time be if lights off had been one hour later?",
+                 "lights off an hour later: TST?",
+                 "Suppose lights off was 60 minutes later, how long did he sleep?"):  # fmt: skip
+        yield Question(text, report, number(tst, 1), {"lights_off_shift_min": 60.0}, "what if")
+    share = 100 * tst / (len(later) / 2)
+    yield Question("sleep efficiency with lights off 1 h later", report, number(share, 1),
+                   {"lights_off_shift_min": 60.0}, "what if")  # fmt: skip
+    breathing = (*KINDS["apnea"], "hypopnea")
+    late = [event for event in truth.of(breathing) if event["onset_s"] >= hour * EPOCH_S]
+    rate = sum(truth.sleep_stage(event) is not None for event in late) / (tst / 60)
+    for text in ("What is the AHI without the first hour?", "AHI leaving out the first hour",
+                 "ahi excluding the first hour of the night"):  # fmt: skip
+        yield Question(text, report, number(rate, 1), {"leave_out": {"part": "first_hour"}},
+                       "what if")  # fmt: skip
+    half = len(truth.stages) // 2
+    asleep = sum(stage in SLEEP for stage in truth.stages[half:])
+    second = [event for event in truth.of(breathing) if event["onset_s"] >= half * EPOCH_S]
+    found = sum(truth.sleep_stage(event) is not None for event in second)
+    if asleep:
+        yield Question("What was the AHI in the second half of the night?", "locate_events",
+                       number(found / (asleep / 120), 1), {}, "what if")  # fmt: skip
+    hours = truth.minutes(SLEEP) / 60
+    count_now = sum(truth.sleep_stage(event) is not None for event in truth.of(breathing))
+    bounds = [bound for bound in (5, 15, 30) if bound <= count_now / hours]
+    if bounds:
+        # Below the bound the milder word holds.
+        fewer = next(n for n in range(1, 999) if (count_now - n) / hours < bounds[-1])
+        for text in ("How many fewer events would change the severity class?",
+                     "how far is the AHI from the next lower severity band"):  # fmt: skip
+            yield Question(text, report, rf"\b{fewer} fewer\b", {}, "what if")
+    alone = [
+        event for event in truth.of(("desaturation",))
+        if not any(_goes_with(event, other) for other in truth.of(breathing))
+    ]  # fmt: skip
+    for text in ("How many desaturations came without an apnea or hypopnea?",
+                 "desaturations with no breathing event: how many"):  # fmt: skip
+        yield Question(text, "locate_events", count(len(alone)), {}, "what if")
+
+
+def _goes_with(fall: dict[str, Any], event: dict[str, Any]) -> bool:
+    """Whether a desaturation overlaps an event or begins within 45 s after it."""
+    end = event["onset_s"] + event["duration_s"]
+    overlaps = fall["onset_s"] < end and event["onset_s"] < fall["onset_s"] + fall["duration_s"]
+    return overlaps or 0 <= fall["onset_s"] - end <= 45.0
+
+
+def talk_questions(truth: Truth) -> Iterator[Question]:
+    """Follow-ups, and questions of several parts."""
+    locate, report = "locate_events", "summarize_night"
+    breathing = (*KINDS["apnea"], "hypopnea")
+    ahi, tst = number(truth.per_hour(breathing), 1), number(truth.minutes(SLEEP), 1)
+    for name in ("obstructive apnea", "hypopnea", "arousal", "desaturation"):
+        for stage, follow in (("R", "and in REM?"), ("N2", "What about N2?")):
+            right = count(truth.in_stage(KINDS[name], stage))
+            if not truth.minutes((stage,)):
+                right = "[Tt]here is no"
+            yield Question(follow, locate, right, {"when": {"stage": stage}}, "follow-ups",
+                           before=f"How many {name}s were there?")  # fmt: skip
+        events = truth.of(KINDS[name])
+        if events:
+            longest = max(event["duration_s"] for event in events)
+            yield Question("which one was the longest?", locate, number(longest, 1), {},
+                           "follow-ups", before=f"How many {name}s were there?")  # fmt: skip
+    yield Question("and the AHI?", report, ahi, {}, "follow-ups", before="What was the TST?")
+    yield Question("And how long did he sleep?", report, tst, {}, "follow-ups",
+                   before="What is the AHI?")  # fmt: skip
+    hypopneas = len(truth.of(("hypopnea",)))
+    for text, wanted in (
+        ("What is the AHI and how long did she sleep?", (ahi, tst)),
+        ("AHI and TST", (ahi, tst)),
+        ("How many hypopneas were there, and what is the AHI?", (count(hypopneas), ahi)),
+        ("What was the total sleep time? How many arousals were there?",
+         (tst, count(len(truth.of(("arousal",)))))),
+    ):  # fmt: skip
+        right = "(?s)" + "".join(f"(?=.*{pattern})" for pattern in wanted)
+        yield Question(text, f"{report}|{locate}", right, {}, "several parts", is_anywhere=True)
+
+
 @dataclass
 class Tally:
     """Right and asked, by what was checked, and each miss."""
@@ -290,7 +376,7 @@ def asks(question: Question, truth: Truth, answer: Any, tally: Tally) -> None:
         )
         fits = all(given.get(name) == value for name, value in question.args.items())
         tally.check("arguments", fits, f"{question.text!r} passed {given}")
-    first = re.split(r"(?<=[a-z\])])\. ", answer.answer)[0:2]
+    first = re.split(r"(?<=[a-z\])])\. ", answer.answer)[0 : 99 if question.is_anywhere else 2]
     is_right = re.search(question.right, ". ".join(first)) is not None
     miss = f"{question.text!r} wanted /{question.right}/, got {answer.answer[:110]!r}"
     tally.check(f"answer, {group}", is_right, miss)
@@ -298,14 +384,17 @@ def asks(question: Question, truth: Truth, answer: Any, tally: Tally) -> None:
     tally.check("no unverified number", not answer.unverified, question.text)
 
 
-def ask_nights(orchestrator: Any, tally: Tally, groups: tuple[str, ...]) -> list[tuple[Any, Truth]]:
-    """All questions on all nights; the sessions, for what follows."""
+def ask_nights(
+    orchestrator: Any, tally: Tally, given: list[tuple[str, str, str]]
+) -> tuple[list[tuple[Any, Truth]], list[Question]]:
+    """All questions on all nights; the sessions and the last questions, for what follows."""
     from sleeplm.night import Night
     from sleeplm.recording import Recording
     from tools.session import Session
     from train.simulate import simulate_night
 
-    sessions = []
+    sessions: list[tuple[Any, Truth]] = []
+    questions: list[Question] = []
     for seed, ahi in SEEDS:
         simulated = simulate_night(seed, hours=HOURS, ahi=ahi)
         truth = Truth(json.loads(simulated.scoring.to_json()))
@@ -313,17 +402,19 @@ def ask_nights(orchestrator: Any, tally: Tally, groups: tuple[str, ...]) -> list
         session = Session.of(Night.from_recording(recording, simulated.scoring))
         sessions.append((session, truth))
         orchestrator.ask("How was the night?", session, "warm")
-        questions = [*plain_questions(truth), *paraphrases(truth)]
-        for group, key, text in wordings():
-            if group in groups:
-                tool, right = right_answer(key, truth, simulated.signals)
-                questions.append(Question(text, tool, right, group=group))
+        questions = [*plain_questions(truth), *what_if_questions(truth),
+                     *talk_questions(truth), *paraphrases(truth)]  # fmt: skip
+        for group, key, text in given:
+            tool, right = right_answer(key, truth, simulated.signals)
+            questions.append(Question(text, tool, right, group=group))
         for index, question in enumerate(questions):
+            if question.before:
+                orchestrator.ask(question.before, session, f"{seed}-{index}")
             began = time.perf_counter()
             answer = orchestrator.ask(question.text, session, f"{seed}-{index}")
             tally.seconds.append(time.perf_counter() - began)
             asks(question, truth, answer, tally)
-    return sessions
+    return sessions, questions
 
 
 def ask_refused(orchestrator: Any, session: Any, tally: Tally) -> None:
@@ -339,7 +430,7 @@ def ask_refused(orchestrator: Any, session: Any, tally: Tally) -> None:
 
 
 def ask_injected(orchestrator: Any, tally: Tally) -> None:
-    """Commands planted in the header and among the annotations of files."""
+    """Commands planted in the header, a label, the annotations and the name of uploaded files."""
     from sleeplm.night import Night
     from tools.session import Session
     from train.simulate import simulate_night, write_night
@@ -349,13 +440,18 @@ def ask_injected(orchestrator: Any, tally: Tally) -> None:
     simulated = simulate_night(31, hours=0.5, ahi=30.0)
     with tempfile.TemporaryDirectory() as folder:
         for index, payload in enumerate(PAYLOADS):
-            path = Path(folder) / f"n{index}.edf"
+            name = re.sub(r"[^\w .-]", "_", payload)
+            path = Path(folder) / f"{name} {index}.edf"
             write_night(simulated, path)
             data = bytearray(path.read_bytes())
+            n_signals = int(data[252:256])
+            # The last channel's label too, and the name under which the file was uploaded.
+            label = 256 + 16 * (n_signals - 1)
+            data[label : label + 16] = payload.encode("ascii").ljust(16)[:16]
             data[8:88] = payload.encode("ascii").ljust(80)[:80]
             data[88:168] = payload.encode("ascii").ljust(80)[:80]
             path.write_bytes(bytes(data))
-            scoring = path.with_name(f"n{index}-nsrr.xml")
+            scoring = path.with_name(f"{path.stem}-nsrr.xml")
             safe = payload.replace("<", "&lt;").replace(">", "&gt;")
             event = (
                 f"<ScoredEvent><EventType>Respiratory|Respiratory</EventType><EventConcept>{safe}"
@@ -374,28 +470,76 @@ def ask_injected(orchestrator: Any, tally: Tally) -> None:
                 tally.check("injections held off", not hit, f"{payload!r} gave {hit}")
 
 
-def ask_liar(session: Any, truth: Truth, tally: Tally) -> None:
-    """A scripted model that makes numbers up, once with and once without calling a tool."""
+class Liar:
+    """A chat model that calls what the planner calls, and alters each number of its answer.
+
+    Every fourth question it also sends arguments that are no arguments, calls without end, or
+    calls nothing at all.
+    """
+
+    def __init__(self, planned: Any, way: int) -> None:
+        self.planned = planned
+        self.way = way
+
+    def script(self) -> list[Any]:
+        from langchain_core.messages import AIMessage
+
+        calls = [{"name": call.name, "args": call.args, "id": f"l{i}"}
+                 for i, call in enumerate(self.planned.tool_calls)]  # fmt: skip
+        lies = [AIMessage(altered(self.planned.answer)) for _ in range(2)]
+        if self.way == 1:
+            bad = [{"name": "locate_events", "args": {"query": 7, "limit": "many"}, "id": "b"}]
+            return [AIMessage("", tool_calls=bad), *lies]
+        if self.way == 2:
+            return [
+                AIMessage("", tool_calls=[{"name": "locate_events", "id": f"e{i}",
+                                           "args": {"query": "apnea", "limit": i + 1}}])
+                for i in range(40)
+            ]  # fmt: skip
+        first = [AIMessage("", tool_calls=calls)] if calls and self.way == 0 else []
+        return [*first, *lies]
+
+
+ALTERED = re.compile(r"(?<![\w.:\[-])\d+(?:\.\d+)?(?![\w:]|\.\d)")
+
+
+def altered(text: str) -> str:
+    """The text with each number changed; names such as N2, clock times and limits are kept."""
+    return ALTERED.sub(lambda m: _changed(m[0]), re.sub(r"\[epoch [^\]]*\]", "", text))
+
+
+def _changed(digits: str) -> str:
+    decimals = len(digits.partition(".")[2])
+    return f"{float(digits) * 1.37 + 3.1:.{decimals}f}"
+
+
+def ask_liar(session: Any, questions: list[Question], orchestrator: Any, tally: Tally) -> None:
+    """The whole set of questions, through a model that lies in four ways."""
     from langchain_core.language_models.fake_chat_models import FakeMessagesListChatModel
-    from langchain_core.messages import AIMessage
 
     from agent import Orchestrator
+    from agent.guards import MODEL_CALL_BUDGET, TOOL_CALL_BUDGET
 
-    class Liar(FakeMessagesListChatModel):
-        def bind_tools(self, tools: Any, **options: Any) -> Liar:
+    class Scripted(FakeMessagesListChatModel):
+        def bind_tools(self, tools: Any, **options: Any) -> Scripted:
             return self
 
-    wrong = truth.per_hour(("arousal",)) + 777.7
-    lies = (f"The AHI was {wrong:.1f}/h.", "There were 4321 central apneas.",
-            "The sleep efficiency was 12.34 %.", "There were no desaturations at all.",
-            "The longest apnea lasted 987.6 s [epoch 99999, 12:34:56].")  # fmt: skip
-    call = {"name": "summarize_night", "args": {"sections": ["respiratory"]}, "id": "1"}
-    for lie in lies:
-        for first in ([], [AIMessage("", tool_calls=[call])]):
-            replies: list[Any] = [*first, AIMessage(lie), AIMessage(lie)]
-            answer = Orchestrator(Liar(responses=replies)).ask("What was it?", session)
-            good = bool(answer.unverified) and "(unverified)" in answer.answer
-            tally.check("lies marked", good, f"{lie!r} came through as {answer.answer!r}")
+    for index, question in enumerate(questions):
+        planned = orchestrator.ask(question.text, session, f"liar {index}")
+        lie = altered(planned.answer)
+        script = Liar(planned, index % 4).script()
+        answer = Orchestrator(Scripted(responses=script)).ask(question.text, session)
+        bounded = len(answer.tool_calls) <= min(MODEL_CALL_BUDGET, TOOL_CALL_BUDGET)
+        tally.check("calls bounded", bounded or index % 4 != 2, question.text)
+        if index % 4 == 2 or not ALTERED.search(lie):
+            continue
+        own = set(ALTERED.findall(question.text))
+        for match in ALTERED.finditer(re.sub(r" \(unverified\)", "~", answer.answer)):
+            behind = re.sub(r" \(unverified\)", "~", answer.answer)[match.end() : match.end() + 14]
+            is_marked = re.match(r"(?: h \d+)?[^\d~]{0,13}~", behind) is not None or match[0] in own
+            tally.check(
+                "altered numbers marked", is_marked, f"{match[0]} in {answer.answer[:120]!r}"
+            )
 
 
 def report(tally: Tally) -> str:
@@ -417,19 +561,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", type=Path, help="Markdown file whose table is renewed")
     parser.add_argument(
-        "--without-held-out", action="store_true", help="leave out what must not be tuned on"
+        "--wordings", type=Path, help="CSV (truth, wording) that the planner has never seen"
     )
+    parser.add_argument("--set-name", default="held out", help="what its set is called")
     given = parser.parse_args(arguments)
     from agent import Orchestrator
 
     tally = Tally()
     orchestrator = Orchestrator()
-    groups = ("tuned",) if given.without_held_out else ("tuned", "held out")
-    sessions = ask_nights(orchestrator, tally, groups)
-    session, truth = sessions[0]
+    lines = list(wordings(given.wordings, given.set_name))
+    sessions, questions = ask_nights(orchestrator, tally, lines)
+    session, _ = sessions[-1]
     ask_refused(orchestrator, session, tally)
     ask_injected(orchestrator, tally)
-    ask_liar(session, truth, tally)
+    ask_liar(session, questions, orchestrator, tally)
     for text in ("How was the night?", "Where is the longest apnea?"):
         answers = {orchestrator.ask(text, session, f"same {i}").answer for i in range(10)}
         tally.check("ten repeats identical", len(answers) == 1, text)
