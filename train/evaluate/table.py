@@ -12,6 +12,12 @@ from sleeplm.errors import SleepLMError
 __all__ = ["BEGIN", "END", "as_markdown", "rounded", "write_between"]
 
 BEGIN, END = "<!-- sleeplm evaluate: begin -->", "<!-- sleeplm evaluate: end -->"
+FIGURES = {
+    "kappa": "κ",
+    "macro_f1": "macro-F1",
+    "balanced_accuracy": "balanced accuracy",
+    "auroc": "AUROC",
+}
 Row = tuple[str, str, Any, dict[str, Any]]
 Rows = Iterator[Row]
 
@@ -141,9 +147,8 @@ def _words(name: str) -> str:
 
 
 def _staging(found: dict[str, Any]) -> Rows:
-    titles = {"kappa": "κ", "macro_f1": "macro-F1", "balanced_accuracy": "balanced accuracy"}
     for way, said in (("zero_shot", "zero-shot by prompts"), ("head", "stage head")):
-        for name, title in {**titles, "auroc": "AUROC"}.items():
+        for name, title in FIGURES.items():
             yield "staging", f"{said}: {title}", found[way][name], _beside(found, name)
 
 
@@ -293,8 +298,7 @@ def _real(found: dict[str, Any]) -> Rows:
         for way, held in ways.items():
             nested = held if any(isinstance(value, dict) for value in held.values()) else {"": held}
             for inner, figures in nested.items():
-                for figure in ("kappa", "macro_f1", "auroc", "balanced_accuracy"):
+                for figure, said in FIGURES.items():
                     if isinstance(figures, dict) and figure in figures:
-                        title = f"{_words(way)}{': ' + _words(inner) if inner else ''}, "
-                        title += {"kappa": "κ", "auroc": "AUROC"}.get(figure, _words(figure))
+                        title = f"{_words(way)}{': ' + _words(inner) if inner else ''}, {said}"
                         yield axis, title, figures[figure], _beside(scores, figure)
