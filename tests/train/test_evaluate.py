@@ -38,7 +38,7 @@ from train.evaluate.report import Request, chosen_nights, report
 from train.evaluate.run import checked_axes, measure_axes
 from train.evaluate.scaling import scaling, scaling_markdown, trained_epochs
 from train.evaluate.staging import staging
-from train.evaluate.table import BEGIN, END, rounded, write_between
+from train.evaluate.table import BEGIN, END, below_baselines, rounded, write_between
 from train.evaluate.targeted import statements_by_system
 from train.evaluate.unseen import unseen
 
@@ -238,6 +238,30 @@ def test_models_are_set_beside_each_other_by_size(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     drawn = plot({"scaling": found}, tmp_path)
     assert [path.name for path in drawn] == ["scaling.png", "scaling_by_epochs.png"]
+
+
+def test_where_a_baseline_is_better_is_said() -> None:
+    scores = {"kappa": 0.5, "macro_f1": 0.4, "balanced_accuracy": 0.6, "auroc": 0.7}
+    other = {**scores, "kappa": 0.8, "macro_f1": 0.3}
+    staged = {"zero_shot": scores, "head": {**scores, "kappa": 0.9}, "baseline": {"yasa": other}}
+    night = {"n": 3, "r": None, "bias": 1.0, "low": None, "high": None, "unit": "/h"}
+    counted = {
+        "by_index": {
+            "ahi": {**night, "mean_absolute_error": 2.0},
+            "odi3": {**night, "mean_absolute_error": 2.0},
+        },
+        "baseline": {
+            "rule": {
+                "ahi": {**night, "mean_absolute_error": 3.0},
+                "odi3": {**night, "mean_absolute_error": 1.0},
+            }
+        },
+    }
+    found = below_baselines({"staging": staged, "indices": counted})
+    assert len(found) == 2
+    assert found[0] == "staging, zero-shot by prompts: κ: 0.500 against 0.800 (yasa)"
+    assert "odi3" in found[1]
+    assert found[1].endswith("(rule)")
 
 
 # ── axes whose answer is known ───────────────────────────────────────────────────────────────────

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sleeplm.cache import write_atomically
 from sleeplm.errors import SleepLMError
 
-__all__ = ["BEGIN", "END", "as_markdown", "rounded", "write_between"]
+__all__ = ["BEGIN", "END", "as_markdown", "below_baselines", "rounded", "write_between"]
 
 BEGIN, END = "<!-- sleeplm evaluate: begin -->", "<!-- sleeplm evaluate: end -->"
 FIGURES = {
@@ -18,8 +18,17 @@ FIGURES = {
     "balanced_accuracy": "balanced accuracy",
     "auroc": "AUROC",
 }
+#: What a baseline has for nothing, or with labels that the model did not have.
+NO_CONTEST = ("fields stated", "with labels")
 Row = tuple[str, str, Any, dict[str, Any]]
 Rows = Iterator[Row]
+
+
+class Said(NamedTuple):
+    """Several figures in words; the first of them as the number to compare by."""
+
+    text: str
+    number: float
 
 
 def rounded(result: Any, digits: int = 4) -> Any:
@@ -61,6 +70,10 @@ def as_markdown(result: dict[str, Any], command: str | None = None) -> str:
             f"| {axis if axis != before else ''} | {figure} | {_shown(value)} | {others} |"
         )
         before = axis
+    below = below_baselines(result)
+    if below:
+        lines += ["", "A baseline of the same run is better in:", ""]
+        lines += [f"* {each}" for each in below]
     return "\n".join(lines)
 
 
@@ -84,7 +97,44 @@ def write_between(path: Path, text: str, *, check_only: bool = False) -> None:
         write_atomically(path, f"{head}{BEGIN}\n\n{text}\n\n{END}{tail}")
 
 
+def below_baselines(result: dict[str, Any]) -> list[str]:
+    """The figures in which a baseline of the same run is better than the model, one line each."""
+    found = []
+    for axis, figure, value, beside in _rows(result):
+        mine = _number(value)
+        if mine is None or figure in NO_CONTEST:
+            continue
+        lower = _lower_is_better(axis, figure)
+        others = {
+            name: other
+            for name, other in beside.items()
+            if _number(other) is not None and not name.startswith(NO_CONTEST)
+        }
+        if others:
+            best = (min if lower else max)(others, key=lambda name: _number(others[name]) or 0.0)
+            theirs = _number(others[best]) or 0.0
+            if (theirs < mine) if lower else (theirs > mine):
+                found.append(
+                    f"{axis}, {figure}: {_shown(value)} against {_shown(others[best])} ({best})"
+                )
+    return found
+
+
+def _lower_is_better(axis: str, figure: str) -> bool:
+    if axis in ("localization", "channels left", "retrieval"):
+        return False  # these begin with F1, κ and a recall
+    return "error" in figure or "not in the truth" in figure
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, Said):
+        return value.number
+    return float(value) if isinstance(value, (int, float)) else None
+
+
 def _shown(value: Any) -> str:
+    if isinstance(value, Said):
+        return value.text
     if value is None:
         return "–"
     if isinstance(value, dict):
@@ -174,7 +224,8 @@ def _localization(found: dict[str, Any]) -> Rows:
             return scores
         onset = scores["onset_error_s"]
         late = "" if onset is None else f", IoU {scores['iou']:.2f}, onset {onset:.1f} s"
-        return f"{scores['f1_iou_0.3']:.3f} / {scores['f1_iou_0.5']:.3f}{late}"
+        text = f"{scores['f1_iou_0.3']:.3f} / {scores['f1_iou_0.5']:.3f}{late}"
+        return Said(text, scores["f1_iou_0.3"])
 
     for name in ("f1_iou_0.3", "f1_iou_0.5"):
         title = f"mean over kinds, F1 at IoU {name[-3:]}"
@@ -198,9 +249,10 @@ def _probes(found: dict[str, Any]) -> Rows:
 
 
 def _retrieval(found: dict[str, Any]) -> Rows:
-    def said(scores: dict[str, float]) -> str:
+    def said(scores: dict[str, float]) -> Said:
         recalls = " / ".join(f"{scores[f'recall_at_{k}']:.3f}" for k in (1, 5, 10))
-        return f"{recalls}, median rank {scores['median_rank']:g}"
+        text = f"{recalls}, median rank {scores['median_rank']:g}"
+        return Said(text, scores["recall_at_1"])
 
     for size, ways in found["pools"].items():
         for way, scores in ways.items():
@@ -259,7 +311,8 @@ def _indices(found: dict[str, Any]) -> Rows:
         text = f"{scores['mean_absolute_error']:.2f}, bias {scores['bias']:+.2f}"
         if scores["low"] is not None:
             text += f" ({scores['low']:.2f} to {scores['high']:.2f})"
-        return text + ("" if scores["r"] is None else f", r {scores['r']:.3f}")
+        text += "" if scores["r"] is None else f", r {scores['r']:.3f}"
+        return Said(text, scores["mean_absolute_error"])
 
     for name, scores in found["by_index"].items():
         if scores is not None:
@@ -276,7 +329,7 @@ def _missing(found: dict[str, Any]) -> Rows:
             f"{name} ({scores['channels']:.0f}): staging κ, event macro-F1, number error ÷ median's"
         )
         beside = {f"{n}, κ": value for n, value in _beside(found, name, "kappa").items()}
-        yield "channels left", title, " / ".join(parts), beside
+        yield "channels left", title, Said(" / ".join(parts), scores["kappa"]), beside
 
 
 def _real(found: dict[str, Any]) -> Rows:
