@@ -70,16 +70,6 @@ class CaseFilter:
     def limits_anything(self) -> bool:
         return self.limits_epochs or bool(self.nights)
 
-    def allows_night(self, facts: Mapping[str, Any]) -> bool:
-        """Whether a night's facts keep to all bounds; an unknown one keeps to none."""
-        for name, (low, high) in self.nights.items():
-            value = facts.get(name)
-            if not isinstance(value, (int, float)):
-                return False
-            if (low is not None and value < low) or (high is not None and value > high):
-                return False
-        return True
-
 
 def row_facts(
     *, stage: str, position: str | None, events: Sequence[str], spo2_min_pct: float | None
@@ -123,6 +113,7 @@ class EpochColumns:
     def __init__(self, nights: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
         self.names: list[str] = []
         self.night_facts: list[Mapping[str, Any]] = []
+        self._night_columns: dict[str, np.ndarray] = {}
         tables: list[np.ndarray] = []
         for name, facts in nights:
             self.names.append(name)
@@ -181,19 +172,37 @@ class EpochColumns:
             mask &= (table["spo2"] <= highest) & (table["spo2"] > 0)
         if wanted.spo2_from_pct is not None:
             mask &= table["spo2"] > 0
-        if wanted.nights or exclude_night is not None:
-            fits = np.array(
-                [
-                    name != exclude_night and wanted.allows_night(facts)
-                    for name, facts in zip(self.names, self.night_facts, strict=True)
-                ],
-                dtype=bool,
-            )
-            mask &= fits[self.night] if len(self.night) else mask
+        if (wanted.nights or exclude_night is not None) and len(self.names):
+            mask &= self.nights_allowed(wanted, exclude_night)[self.night]
         for name, number in exclude:
-            if name in self.names:
-                mask &= ~((self.night == self.names.index(name)) & (table["epoch"] == number))
+            index = self._night_rows.get(name)
+            if index is not None:
+                mask &= ~((self.night == index) & (table["epoch"] == number))
         return mask
+
+    def nights_allowed(self, wanted: CaseFilter, exclude_night: str | None = None) -> np.ndarray:
+        """bool [n_nights]: nights whose facts keep to all bounds; an unknown fact keeps to none."""
+        mask = np.ones(len(self.names), bool)
+        for name, (low, high) in wanted.nights.items():
+            values = self._night_column(name)
+            mask &= np.isfinite(values)
+            with np.errstate(invalid="ignore"):
+                if low is not None:
+                    mask &= values >= low
+                if high is not None:
+                    mask &= values <= high
+        index = self._night_rows.get(exclude_night or "")
+        if index is not None:
+            mask[index] = False
+        return mask
+
+    def _night_column(self, name: str) -> np.ndarray:
+        if name not in self._night_columns:
+            held = [facts.get(name) for facts in self.night_facts]
+            self._night_columns[name] = np.array(
+                [float(one) if isinstance(one, (int, float)) else np.nan for one in held]
+            )
+        return self._night_columns[name]
 
 
 def _bits(kinds: Iterable[str]) -> int:

@@ -519,13 +519,7 @@ class CaseStore:
         if level == "nights":
             if filters.limits_epochs:
                 raise StoreError("a whole night has no stage, position, event or SpO2 to filter by")
-            mask = np.array(
-                [
-                    name != exclude_night and filters.allows_night(facts)
-                    for name, facts in zip(columns.names, columns.night_facts, strict=True)
-                ],
-                dtype=bool,
-            )
+            mask = columns.nights_allowed(filters, exclude_night)
         else:
             mask = columns.allowed(filters, exclude_night, exclude)
         return self._nearest(level, vector, limit, mask)
@@ -536,7 +530,7 @@ class CaseStore:
         collection = self._collections[level]
         allowed = int(mask.sum())
         ranked: list[tuple[float, str]] = []
-        if 2 * allowed > len(mask):
+        if allowed and 2 * allowed >= len(mask):
             row_of = columns.row_of(level)
             look = self._query(collection, vector, limit + LOOK_ROWS)
             # Rows of a night that was cut off are in the index and in no column.
