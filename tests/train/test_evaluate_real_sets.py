@@ -77,4 +77,5 @@ def test_a_model_reads_wake_and_deep_sleep_from_one_real_eeg(
         assert 0.5 < found[way]["auroc"] <= 1.0, way
     assert found["baseline"]["band power + logistic regression"]["auroc"] > 0.5
     shown = as_markdown({"model": "m", "nights": 0, "epochs": 0, "real": {"ucd": rounded(found)}})
-    assert "| real: W against N3, one EEG | prompts, AUROC |" in shown
+    assert "| real: W against N3, one EEG | prompts, balanced accuracy |" in shown
+    assert "| prompts, AUROC |" in shown
