@@ -25,9 +25,9 @@ from train.prepare import Manifest
 
 LEFT_OUT = "central_apnea"
 WIDTHS = {
-    "narrow": {"width": 64, "heads": 2, "layers": 1},
-    "middle": {"width": 96, "heads": 4, "layers": 2},
-    "wide": {"width": 160, "heads": 4, "layers": 2},
+    "narrow": {"width": 32, "heads": 2, "layers": 1},
+    "middle": {"width": 64, "heads": 2, "layers": 2},
+    "wide": {"width": 128, "heads": 4, "layers": 2},
 }
 KINDS = ("obstructive_apnea", "central_apnea", "mixed_apnea", "hypopnea", "desaturation", "arousal")
 AXES = ("staging", "events", "localization", "captions", "retrieval", "unseen", "missing_channels")
@@ -56,7 +56,7 @@ def recipe(steps: int, *, width: str = "middle", kinds: tuple[str, ...] = KINDS)
         "threads": 1,
         "vocabulary": 1500,
         "model": {
-            "biosignals_cfg": {**encoder, "decoder_tokens": 16},
+            "biosignals_cfg": {**encoder, "decoder_tokens": 8},
             "text_cfg": {**shape, "layers": 1},
             "multimodal_cfg": {**shape, "layers": 1},
             "embed_dim": shape["width"],
@@ -162,7 +162,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, required=True, help="where runs are kept")
     parser.add_argument("--corpus", type=Path, required=True, help="made by sleeplm prepare")
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--nights", type=int, default=24)
     parser.add_argument("--only", nargs="*", default=[], help="runs to make; others are shown")
     parser.add_argument("--write", type=Path, help="page whose table is renewed")
