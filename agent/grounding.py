@@ -200,6 +200,9 @@ class Facts:
             for claim in _claims(message.text):
                 if claim.noun:
                     read.named.add_count(claim.noun, claim.value)
+                figure = figure_named_before(message.text, claim.start)
+                if figure is not None:
+                    read.named.add_value(figure, claim.value)
             # A checkpointer gives the artifacts of earlier questions back as plain dictionaries.
             read._add_tree(message.artifact, "")
             if message.id:

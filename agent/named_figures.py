@@ -114,6 +114,10 @@ class NamedFigures:
                     if (value := _number(count)) is not None:
                         self.counts.add((frozenset([str(kind)]), value))
 
+    def add_value(self, figure: str, value: float) -> None:
+        """A figure that a tool's text states: "TST 412.5 min"."""
+        self.values.setdefault(figure, set()).add(value)
+
     def add_count(self, words: str, value: float) -> None:
         """A count that a tool's text states: "46 apneas"."""
         if kinds := read_query(words).kinds:

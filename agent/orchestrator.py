@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,8 @@ class Orchestrator:
     memory : path or None
         A SQLite file that keeps conversations over a restart, readable by its owner only. None:
         they end with the program.
+    show_prompts : callable or None
+        Called with the text of each request that is sent to a language model.
     typed_choice : bool
         The language model cannot call tools: it is asked for a choice by JSON schema instead.
 
@@ -59,9 +61,11 @@ class Orchestrator:
         tools: Sequence[BaseTool] | None = None,
         memory: str | Path | None = None,
         typed_choice: bool = False,
+        show_prompts: Callable[[str], None] | None = None,
     ) -> None:
         self.model = choose_model(llm, base_url, typed_choice=typed_choice)
         self._tools = tools
+        self._show_prompts = show_prompts
         self._memory = None if memory is None else Path(memory)
         self._lock = threading.Lock()
         self._wired: Any = None
@@ -110,12 +114,16 @@ class Orchestrator:
         if len(question) > QUESTION_LIMIT:
             raise QueryError(f"the question is longer than {QUESTION_LIMIT} characters; shorten it")
         # Each night has its own conversation, so no number of another night can answer for it.
-        config = {
+        config: dict[str, Any] = {
             "configurable": {"thread_id": f"{thread}/{session.night.id}"},
             # One tool at a time, so runs repeat exactly; LangGraph's stream holds the other thread.
             "max_concurrency": 2,
             "recursion_limit": 100,
         }
+        if self._show_prompts is not None:
+            from agent.shown_prompts import ShownPrompts
+
+            config["callbacks"] = [ShownPrompts(self._show_prompts)]
         agent = self._agent()
         run = Run(agent, config, session, streams_early=self.model.is_offline)
         try:

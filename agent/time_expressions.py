@@ -95,6 +95,10 @@ _STAGE_LEAD = (
     r"(?:(?:was|is|were) there(?: any)?|any|no|in|during|within|while in|of|for|about|im|en"
     r"|throughout)\s+(?:the\s+|stage\s+)?"
 )
+#: "REM apneas", "N2 arousals".
+_KIND_BEHIND = (
+    r" (?:(?:obstructive|central|mixed) )?(?:apneas?|hypopneas?|arousals?|desaturations?)\b"
+)
 _POSITIONS: tuple[tuple[str, str], ...] = (
     (
         "supine",
@@ -377,7 +381,7 @@ def _read_stage(scope: TimeScope) -> None:
     for stage, pattern in _STAGES:
         lead = "" if stage in ("W", "sleep") else _STAGE_LEAD
         # "in REM", or the stage at the very end: "and N3?", "apneas, supine REM"
-        tail = rf"|(?:(?<=\s)|^)(?:{pattern})(?=\s*\??$)"
+        tail = rf"|(?:(?<=\s)|^)(?:{pattern})(?=\s*\??$|{_KIND_BEHIND})"
         if match := re.search(rf"\b(?:{lead}(?:{pattern}))\b{tail}", scope.rest):
             scope.when["stage"] = stage
             _cut(scope, match)

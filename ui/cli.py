@@ -27,6 +27,7 @@ from sleeplm.errors import MontageError, QueryError, ScoringError, SleepLMError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from agent import Orchestrator
     from sleeplm.night import Night
     from sleeplm.reader import SleepLM
     from tools.arguments import When
@@ -84,6 +85,19 @@ LlmUrlOption = Annotated[
     typer.Option(
         "--llm-base-url", metavar="URL", help="Address of an OpenAI-compatible or Ollama server."
     ),
+]
+TypedChoiceOption = Annotated[
+    bool,
+    typer.Option(
+        "--typed-choice", help="The language model cannot call tools: let it fill in a choice."
+    ),
+]
+ShowPromptsOption = Annotated[
+    bool, typer.Option("--show-prompts", help="Print all that is sent to a language model.")
+]
+SendOutsideOption = Annotated[
+    bool,
+    typer.Option("--send-outside", help="Agree beforehand that an outside model is sent results."),
 ]
 StoreOption = Annotated[
     Path | None,
@@ -298,12 +312,38 @@ def similar(
     _show_artifact(result, as_json)
 
 
+def _show_prompt(text: str) -> None:
+    """What is sent to a language model, on stderr, so that the answer stays alone on stdout."""
+    typer.echo(text, err=True)
+
+
+def _agree(orchestrator: Orchestrator, is_agreed: bool) -> None:
+    """Ask once before anything is sent to a language model outside.
+
+    Raises
+    ------
+    QueryError
+        Nobody can be asked, or the answer is no.
+    """
+    if not orchestrator.is_outside or is_agreed:
+        return
+    if not sys.stdin.isatty():
+        raise QueryError(
+            f"{orchestrator.description}; add --send-outside to agree, or ask without --llm"
+        )
+    if not typer.confirm(f"{orchestrator.description}. Send them?", err=True):
+        raise QueryError("nothing was sent; ask without --llm to be answered offline")
+
+
 @app.command()
 def ask(
     night: NightPath,
     question: Annotated[str, typer.Argument(help="In plain words.")],
     llm: LlmOption = None,
     llm_base_url: LlmUrlOption = None,
+    typed_choice: TypedChoiceOption = False,
+    show_prompts: ShowPromptsOption = False,
+    send_outside: SendOutsideOption = False,
     store: StoreOption = None,
     scoring: ScoringOption = None,
     mapping: MapOption = None,
@@ -314,7 +354,13 @@ def ask(
     from agent import Orchestrator
 
     with _working() as tell, contextlib.ExitStack() as closing:
-        orchestrator = Orchestrator(llm, llm_base_url)
+        orchestrator = Orchestrator(
+            llm,
+            llm_base_url,
+            typed_choice=typed_choice,
+            show_prompts=_show_prompt if show_prompts else None,
+        )
+        _agree(orchestrator, send_outside)
         session = _session(night, scoring, mapping, model, tell)
         if store is not None:
             session.store = closing.enter_context(_existing_store(store, session.night.model))
@@ -492,6 +538,9 @@ def chat(
     ] = None,
     llm: LlmOption = None,
     llm_base_url: LlmUrlOption = None,
+    typed_choice: TypedChoiceOption = False,
+    show_prompts: ShowPromptsOption = False,
+    send_outside: SendOutsideOption = False,
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Do not open a browser window.")
     ] = False,
@@ -509,7 +558,13 @@ def chat(
         from agent import Orchestrator
         from ui.app import FirstNights, build_app, launch
 
-        orchestrator = Orchestrator(llm, llm_base_url)
+        orchestrator = Orchestrator(
+            llm,
+            llm_base_url,
+            typed_choice=typed_choice,
+            show_prompts=_show_prompt if show_prompts else None,
+        )
+        _agree(orchestrator, send_outside)
         cases = None
         if store is not None:
             from sleeplm.reader import SleepLM

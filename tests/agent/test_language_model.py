@@ -425,3 +425,32 @@ def test_a_path_in_an_error_is_for_the_screen_and_not_for_the_model(
     offline = Orchestrator().ask("Are there epochs like epoch 120?", session)
     assert "cannot be answered" in offline.answer
     assert "Jane_Doe" in offline.answer
+
+
+def test_what_is_sent_is_shown_and_holds_no_path_name_or_header(
+    server: WireServer, session: Session
+) -> None:
+    shown: list[str] = []
+    orchestrator = Orchestrator("openai:scripted", server.url, show_prompts=shown.append)
+    night = session.night
+    night.recording.path = "/secret/place/Jane_Doe.edf"  # type: ignore[assignment]
+    try:
+        server.script = after_tool("summarize_night", "{}", "Done.")
+        orchestrator.ask("How was the night?", session)
+    finally:
+        night.recording.path = None
+    assert len(shown) == len(server.requests) == 2
+    for text, request in zip(shown, server.requests, strict=True):
+        # Each message that went over the wire stands in what was shown.
+        for message in request["messages"]:
+            if message["content"]:
+                assert str(message["content"]) in text
+        assert "tools offered: describe_system, locate_events" in text
+    for secret in ("/secret", "Jane", ".edf", "sk-"):
+        assert secret not in "".join(shown)
+
+
+def test_the_offline_planner_sends_and_so_shows_nothing(session: Session) -> None:
+    shown: list[str] = []
+    Orchestrator(show_prompts=shown.append).ask("What is the AHI?", session)
+    assert shown == []

@@ -37,7 +37,7 @@ class FormFiller(FakeMessagesListChatModel):
 
 def filler(forms: list[dict[str, Any]], answer: str) -> TypedChoiceModel:
     return TypedChoiceModel(
-        inner=FormFiller(responses=[AIMessage(answer)], forms=forms, schemas=[])
+        inner=FormFiller(responses=[AIMessage(answer), AIMessage(answer)], forms=forms, schemas=[])
     )
 
 
