@@ -44,6 +44,9 @@ from tools.witnesses import counts_text
 
 __all__ = ["compose"]
 
+#: Below so much sleep an answer says that rates per hour mean little.
+SHORT_SLEEP_MIN = 60.0
+_TABLES = ("stage_minutes", "position_minutes")
 Focus = tuple[Evidence | None, list[Any]]
 
 CAN_ASK = (
@@ -292,10 +295,20 @@ def _quantity(request: Request, results: Results, focus: Focus) -> str:
     if request.wants_share and "t90" in request.quantities and summary.tst.value is not None:
         total = value_words(summary.tst.value, summary.tst.unit)
         sentences.append(f"It is a part of {total} of sleep [{summary.tst.source}].")
+    if any(summary.quantity(n).unit == "/h" for n in request.quantities if n not in _TABLES):
+        sentences += _short_sleep(summary)
     sentences += _others_say(request, report)
     if warning := witness_note(summary.scorer["kind"]):
         sentences.append(warning)
     return " ".join(sentences)
+
+
+def _short_sleep(summary: NightSummary) -> list[str]:
+    """That a rate per hour of minutes of sleep says little."""
+    sleep = summary.tst.value
+    if sleep is None or sleep >= SHORT_SLEEP_MIN:
+        return []
+    return [f"With only {sleep:.1f} min of sleep, rates per hour say little."]
 
 
 def _supposed(request: Request, report: NightReport) -> str:
@@ -604,6 +617,7 @@ def _summary(request: Request, results: Results, focus: Focus) -> str:
             sentences.append(f"{lead}: {clause}.")
     sentences += [f"{insight.text.rstrip('.')}." for insight in s.insights[:1]]
     sentences += [one for one in report.others_change if "is called" in one]
+    sentences += _short_sleep(s)
     if not sentences:
         return failed("nothing of this night could be measured")
     if note := witness_note(s.scorer["kind"]):
@@ -669,6 +683,8 @@ def _recording(request: Request, results: Results, focus: Focus) -> str:
 def _rem_periods(request: Request, results: Results, focus: Focus) -> str:
     (found,) = _found(request, results, focus)
     if isinstance(found, str) and (held := re.search(r"the (\w+) scoring has (\d+)", found)):
+        if held[2] == "0":
+            return f"There were no REM periods [{held[1]}]."
         plural = "period" if held[2] == "1" else "periods"
         verb = "is" if held[2] == "1" else "are"
         return (

@@ -78,7 +78,7 @@ _UNIT = "|".join(re.escape(unit) for unit in sorted(UNITS, key=len, reverse=True
 _DIGITS = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
 _CLOCK = re.compile(
     r"(?<![\w.:])\+?(?P<hour>\d{1,3}):(?P<minute>\d{2})(?::(?P<second>\d{2}))?"
-    r"(?![\d:])(?:\s*(?P<half>[ap])\.?m\b\.?)?",
+    r"(?!\d|:\d)(?:\s*(?P<half>[ap])\.?m\b\.?)?",
     re.IGNORECASE,
 )
 _BARE_HOUR = re.compile(r"(?<![\w.:])(?P<hour>\d{1,2})\s*(?P<half>[ap])\.?m\b\.?", re.IGNORECASE)
@@ -463,6 +463,9 @@ def _number_claims(match: re.Match[str]) -> Iterator[Claim]:
         is_count = unit is None and "." not in digits and noun is not None
         if is_count:
             unit = COUNT
+        elif unit is None and noun is not None:
+            # Events are whole: "18.8 apneas" can only be a rate.
+            unit = "/h"
         named = noun[0] if is_count and noun is not None else ""
         yield _claim(match[0], match.start(), digits, unit, sign, named)
         return

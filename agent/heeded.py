@@ -74,7 +74,8 @@ def unheeded(text: str, request: Request) -> list[str]:
     left_out = request.without_event or request.suppose or "nonsupine" in str(request.quantities)
     if not left_out and "stage" not in request.when and request.query != "rera":
         found += [match[0] for match in _LEFT_OUT.finditer(text)]
-    related = left_out or request.with_event or request.when or request.contrast
+    related = bool(left_out or request.with_event or request.when or request.contrast)
+    related = related or bool(request.max_nadir_pct or request.min_depth_pct)
     if not related and not any("latency" in n or n == "waso" for n in request.quantities):
         found += [match[0] for match in _RELATION.finditer(text)]
     if not request.contrast:

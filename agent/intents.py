@@ -764,7 +764,13 @@ def _continued(text: str, previous: Request, span: NightSpan | None) -> Request 
         return direct if direct.when else replace(direct, when=keeps)
     if direct.intent is Intent.DESCRIBE and _systems(text):
         return direct if direct.when else replace(direct, when=keeps)
-    when = read_time(text, span).when
+    scope = read_time(text, span)
+    if scope.not_supine and not _content_words(scope.rest):
+        if "ahi" in previous.quantities:
+            return Request(Intent.QUANTITY, quantities=("ahi_nonsupine",))
+        if previous.intent is Intent.LOCATE:
+            return Request(Intent.COMPARE, contrast="position", query=previous.query)
+    when = scope.when
     changes: dict[str, Any] = {}
     if when:
         changes["when"] = when

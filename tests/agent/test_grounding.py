@@ -112,3 +112,8 @@ def test_a_dumped_artifact_counts_as_the_artifact_does() -> None:
     facts = Facts.of([ToolMessage("", artifact=dumped, tool_call_id="1", id="grounding-test-3")])
     assert wrong("4.5 min below", facts) == []
     assert wrong("4.5 %", facts) == ["4.5 %"]
+
+
+def test_a_clock_time_before_a_colon_is_a_place_and_no_number(facts: Facts) -> None:
+    assert wrong("Lights off at 02:14:30: as cited.", facts) in ([], ["02:14:30"])
+    assert wrong("Lights off at 02:14:31: not cited.", facts) == ["02:14:31"]

@@ -73,3 +73,8 @@ def test_a_saturation_limit_that_the_report_does_not_hold_is_said_so() -> None:
     request = understand("time below 88%", None, SPAN)[0]
     assert request.unapplied == "below 88"
     assert "t90" in request.quantities
+
+
+def test_off_his_back_goes_on_from_the_index_before_it() -> None:
+    before = understand("How bad is the OSA?", None, SPAN)[0]
+    assert understand("And off his back?", before, SPAN)[0].quantities == ("ahi_nonsupine",)

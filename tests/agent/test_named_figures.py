@@ -64,3 +64,13 @@ def test_a_stage_has_its_own_minutes(facts: Facts, session: Session) -> None:
 def test_a_limit_and_a_definition_are_no_values(facts: Facts) -> None:
     assert wrong_in("An AHI of 5 to 15 is called mild.", facts) in ([], ["15"])
     assert wrong_in("The AHI is above 5/h.", facts) in ([], ["5/h"])
+
+
+def test_events_are_whole_so_a_broken_number_of_them_is_a_rate(
+    facts: Facts, session: Session
+) -> None:
+    ahi = session.night.summary().ahi.value
+    assert wrong_in(f"{ahi:.1f} breathing events an hour", facts) == []
+    nadir = session.night.summary().spo2_nadir.value
+    assert wrong_in(f"It fell to {nadir:.1f} %.", facts) == []
+    assert wrong_in(f"It had {nadir:.1f} apneas.", facts) == [f"{nadir:.1f}"]
