@@ -193,6 +193,20 @@ ELSEWHERE = re.compile(
     r"|\b(?:his|her|their) (?:wife|husband|brother|sister|mother|father|son|daughter|twin)|\blast (?:year|month|week)"
 )
 SPELLINGS = (
+    (r"\bper hr\b|/ ?hr\b|\ban hr\b", "per hour"),
+    (r"\b(?:with )?(?:a )?duration of (?:not less than|no less than|at least) (?=\d)", "lasting at least "),
+    (r"\bnot? less than (?=\d)", "at least "),
+    (r"\bmost (?:drawn[- ]out|prolonged)\b|\blengthiest\b", "longest"),
+    (r"\b(?:smallest|minimum|minimal) (?=(?:oxygen|spo2|saturation|sat)\b)", "lowest "),
+    (r"\b(?:came|fell|happened|occurred) in the (?=first|second|last)", "in the "),
+    (r"\b(?:cumulative |total )?time (?:below|under) an? (?:spo2|saturation|sat) of 90 ?%?", "t90"),
+    (r"\bof all (?:the )?(apn\w+|hypopn\w+|desat\w*|arousals), how many\b", r"how many \1"),
+    (r"\b(apn\w+[^,.?]*), hypopn\w+ (?:not included|excluded|left out)\b", r"\1"),
+    (r"\btst (?:over|divided by|/) tib\b", "sleep efficiency"),
+    (r"\b(?:reasons?|causes?) (?:for|of) (?:all )?(?:these|those|the|his|her) arousals\b", "what caused the arousals"),
+    (r"\bwhat does (?:the )?(?:abbreviation|acronym|term) (\w+) (?:stand for|mean)\b", r"define \1"),
+    (r"\bvon mindestens einer minute\b", "of at least 60 seconds"),
+    (r"\bresp(?:iratory)?\.? disturbance (?:idx|index)\b", "rdi"),
     (r"\bper cents?\b", "percent"),
     (r"\bstages? n?-?([123])\b", r"n\1"),
     (r"\bstages? (?:r|rem)\b", "rem"),
