@@ -319,7 +319,9 @@ class _Summarizer:
         before = int((~self.is_scored[int(self.bed_start_s // EPOCH_S) : onset]).sum())
         if before:
             latency_note += f"; {before} epochs before it are unscored, sleep may be earlier"
-        self.put("sleep_onset_latency", (onset * EPOCH_S - self.bed_start_s) / 60, latency_note)
+        # Lights off within an epoch of sleep: that epoch began before, the latency is 0.
+        latency_s = max(onset * EPOCH_S - self.bed_start_s, 0.0)
+        self.put("sleep_onset_latency", latency_s / 60, latency_note)
         self.put("spt", (last + 1 - onset) * minutes)
         scored_period = self.is_scored[onset : last + 1].sum() * minutes
         self.put("sleep_maintenance", 100 * tst / scored_period)

@@ -150,6 +150,12 @@ def test_time_in_bed_runs_from_lights_off_to_lights_on():
     assert lit.trt.value == pytest.approx(60.0)
 
 
+def test_lights_off_within_an_epoch_of_sleep_gives_a_latency_of_zero() -> None:
+    asleep = Scoring(("N2",) * 120, (), lights_off_s=312.0)
+    latency = summarize(asleep, recording_of(120)).sleep_onset_latency
+    assert latency.value == 0.0
+
+
 def test_lights_that_enclose_nothing_are_not_used():
     summary = summarize(Scoring(HOUR, (), lights_off_s=900.0, lights_on_s=800.0), recording_of(120))
     assert summary.tib.value == pytest.approx(60.0)
